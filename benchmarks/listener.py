@@ -1,0 +1,88 @@
+"""Hears what an engine reports: in the place of a controller, or on the way to one."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from typing import Any
+
+import zmq
+
+from ..inference.wire import Address, Beat, FromEngine, Report, WireError, decode
+from ..policies.transition import Transition
+
+
+class Listener:
+    """Keeps every transition, the last beat and every change of speed; a context manager.
+
+    Alone it gives no orders. With a controller behind it, it hands on every message unchanged,
+    both ways, so that engine and controller work as if they were connected.
+
+    Args:
+        address: where the engine reports to: this and the port after it are bound.
+        onward: the controller's address; None for none.
+    """
+
+    def __init__(self, address: Address, onward: Address | None = None) -> None:
+        self.transitions: list[Transition] = []
+        self.beat: Beat | None = None
+        self.speeds: list[tuple[float, float]] = []  # when an engine said so, and the speed
+        self._stop = threading.Event()
+        self._context: zmq.Context[Any] = zmq.Context()
+        self._reports = self._socket(zmq.PULL, bind=address.reports)
+        self._to = self._from = self._broadcast = None
+        if onward is not None:
+            self._broadcast = self._socket(zmq.XPUB, bind=address.broadcast)
+            self._to = self._socket(zmq.PUSH, connect=onward.reports)
+            self._from = self._socket(zmq.XSUB, connect=onward.broadcast)
+        self._thread = threading.Thread(target=self._run, name="flyball-listener", daemon=True)
+
+    def __enter__(self) -> Listener:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(timeout=5.0)
+        self._context.destroy(linger=0)
+
+    def _socket(self, kind: int, bind: str = "", connect: str = "") -> zmq.Socket[bytes]:
+        socket: zmq.Socket[bytes] = self._context.socket(kind)
+        socket.setsockopt(zmq.LINGER, 0)
+        if kind == zmq.XPUB:
+            socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # the controller is told of every joiner
+        if bind:
+            socket.bind(bind)
+        else:
+            socket.connect(connect)
+        return socket
+
+    def _run(self) -> None:
+        poller = zmq.Poller()
+        for socket in (self._reports, self._from, self._broadcast):
+            if socket is not None:
+                poller.register(socket, zmq.POLLIN)
+        while not self._stop.is_set():
+            ready = dict(poller.poll(200))
+            if self._reports in ready:
+                self._hear(self._reports.recv())
+            if self._from is not None and self._broadcast is not None:
+                if self._from in ready:
+                    self._broadcast.send_multipart(self._from.recv_multipart())
+                if self._broadcast in ready:
+                    self._from.send_multipart(self._broadcast.recv_multipart())
+
+    def _hear(self, data: bytes) -> None:
+        if self._to is not None:
+            with suppress(zmq.Again):  # a controller that is away misses it, as without us
+                self._to.send(data, zmq.NOBLOCK)
+        try:
+            message: Report | Beat = decode(data, FromEngine)
+        except WireError:
+            return
+        if isinstance(message, Beat):
+            if self.beat is None or message.speed != self.beat.speed:
+                self.speeds.append((message.at, message.speed))
+            self.beat = message
+        else:
+            self.transitions += message.transitions

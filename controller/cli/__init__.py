@@ -1,0 +1,72 @@
+"""The command line; every command imports what it needs when it is called."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ... import __version__
+from . import console
+
+app = typer.Typer(
+    name="flyball",
+    help="A governor for LLM serving: learns online how deep to speculate, trading latency "
+    "against dollars along one knob.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"flyball {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def flyball(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """A governor for LLM serving: latency against dollars along one knob."""
+
+
+def _add_commands() -> None:
+    from .bench import bench
+    from .controller import controller
+    from .demo import demo
+    from .keys import keys
+    from .knob import knob
+    from .mode import mode, pin
+    from .models import app as models
+    from .reward import app as reward
+    from .serve import serve
+    from .status import status
+    from .tensorboard import tensorboard
+
+    # What follows -- is vLLM's.
+    app.command(context_settings={"allow_extra_args": True})(serve)
+    app.command()(demo)
+    # -0.5 is a speed out of range, not an option.
+    app.command(context_settings={"ignore_unknown_options": True})(knob)
+    app.add_typer(reward, name="reward")
+    app.command()(status)
+    app.command()(mode)
+    app.command()(pin)
+    app.command()(controller)
+    app.command()(keys)
+    app.add_typer(models, name="models")
+    app.command()(tensorboard)
+    app.command()(bench)
+
+
+_add_commands()
+
+
+def main() -> None:
+    """Run the command line."""
+    console.run(app)

@@ -1,0 +1,65 @@
+"""``flyball bench``: measurements that anyone can repeat."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ...benchmarks.bench import NAMES
+from . import options
+from .console import CliError, refusals, say
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def bench(
+    name: Annotated[str, typer.Argument(help="; ".join(f"{n}: {a}" for n, a in NAMES.items()))],
+    json: Annotated[Path | None, typer.Option(help="File for the result, as JSON.")] = None,
+    quick: Annotated[bool, typer.Option(help="A rough answer within a minute.")] = False,
+    seed: options.Seed = 0,
+) -> None:
+    """Measure something on real engines with the embedded models, and print the figures.
+
+    The file has "bench", "machine", "versions", "seed", "arms" and "figures"; a figure with an
+    interval has NAME_low and NAME_high beside it.
+
+    Example: flyball bench overhead --quick --json overhead.json
+    """
+    if name not in NAMES:
+        raise CliError(f"no benchmark {name!r}; there are {', '.join(NAMES)}")
+    from rich.console import Console
+
+    from ...benchmarks.bench import run
+    from ...benchmarks.engines import BenchError
+    from ...benchmarks.result import write
+    from ...inference.vllm.server import EngineError
+
+    try:
+        with refusals():
+            if json is not None:
+                json.parent.mkdir(parents=True, exist_ok=True)
+                json.touch()  # a place that cannot be written to is better known before
+            found = run(name, quick=quick, seed=seed, progress=say)
+    except (BenchError, EngineError) as e:
+        raise CliError(str(e)) from e
+    Console().print(figures(found["figures"]))
+    if json is not None:
+        write(json, found)
+        say(f"written to {json}")
+
+
+def figures(found: dict[str, Any]) -> Table:
+    """Figures with their intervals, as a table."""
+    from rich.table import Table
+
+    table = Table("figure", "value", "95 % interval", box=None, pad_edge=False)
+    for name, value in found.items():
+        if name.endswith(("_low", "_high")):
+            continue
+        low, high = found.get(f"{name}_low"), found.get(f"{name}_high")
+        interval = f"{low:.4g} to {high:.4g}" if low is not None and high is not None else ""
+        table.add_row(name, f"{value:.4g}", interval)
+    return table

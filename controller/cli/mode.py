@@ -1,0 +1,44 @@
+"""``flyball mode`` and ``flyball pin``: what one engine does."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .console import DEFAULT_URL, CliError, Url, controller, say
+
+_Engine = Annotated[str, typer.Argument(help="Name of the engine, as in `flyball status`.")]
+
+
+def mode(
+    engine: _Engine,
+    mode: Annotated[str, typer.Argument(help="off, observe, shadow, apply or freeze.")],
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Set an engine's mode.
+
+    off: static depth, no report. observe: static depth, reported. shadow: decide, but apply the
+    static depth. apply: decide and apply. freeze: apply, without exploring or learning.
+
+    Example: flyball mode engine-0 shadow
+    """
+    with controller(url) as client:
+        say(f"{engine}: mode {client.set_mode(engine, mode)}")
+
+
+def pin(
+    engine: _Engine,
+    depth: Annotated[int | None, typer.Argument(help="Draft depth, tokens, in [0, k_max].")] = None,
+    release: Annotated[bool, typer.Option("--release", help="Let the depth go.")] = False,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Pin an engine's depth until it is released.
+
+    Example: flyball pin engine-0 3
+    """
+    if (depth is None) != release:
+        raise CliError("give a DEPTH to pin, or --release to let it go")
+    with controller(url) as client:
+        number = client.pin(engine, depth)
+    say(f"{engine}: released" if release else f"{engine}: depth {depth} (pin {number})")

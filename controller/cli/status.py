@@ -1,0 +1,111 @@
+"""``flyball status``: a live table of the engines and the learner."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from .console import DEFAULT_URL, Url, controller, say
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_EVERY: Final = 0.5
+
+
+def status(
+    watch: Annotated[
+        bool, typer.Option("--watch/--once", help="Keep showing, or show once.")
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, once.")] = False,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Show every engine and the learner; Ctrl-C ends it.
+
+    Rates are those of the last 10 seconds; seconds per token are per request.
+
+    Example: flyball status --once
+    """
+    from rich.console import Console
+
+    with controller(url) as client:
+        if as_json:
+            say(json.dumps(client.status(), indent=2))
+            return
+        if not watch:
+            Console().print(table(client.status()))
+            return
+        _watch(client)
+
+
+def _watch(client: Any) -> None:
+    from rich.live import Live
+
+    try:
+        with Live(table(client.status()), refresh_per_second=4) as live:
+            while True:
+                time.sleep(_EVERY)
+                live.update(table(client.status()))
+    except KeyboardInterrupt:
+        return
+
+
+def table(status: dict[str, Any]) -> RenderableType:
+    """A status for people: a column per engine."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    engines = status["engines"]
+    grid = Table("", *(_title(e) for e in engines), box=None, header_style="bold", pad_edge=False)
+    for label, show in _ROWS:
+        grid.add_row(label, *(show(engine) for engine in engines))
+    head = "speed {speed:g}   reward {reward}   snapshot {snapshot}   run {run}".format(**status)
+    learner = "   ".join(f"{n} {_short(status['learner'].get(n))}" for n in _LEARNER)
+    parts: list[RenderableType] = [Text(head), Text(f"learner   {learner}")]
+    parts.append(grid if engines else Text("no engine has reported yet"))
+    refused = "   ".join(f"{kind} {count}" for kind, count in status["refused"].items())
+    if refused:
+        parts.append(Text(f"refused   {refused}   last: {status['last_refusal']}"))
+    return Group(*parts)
+
+
+_LEARNER: Final = ("transitions", "updates", "epsilon", "loss", "latency", "cost")
+
+_ROWS: Final[tuple[tuple[str, Callable[[dict[str, Any]], str]], ...]] = (
+    ("mode", lambda e: str(e["mode"])),
+    ("speed", lambda e: f"{e['speed']:g}"),
+    ("depth, tokens", lambda e: str(e["depth"])),
+    ("share of depths 0, 1, ...", lambda e: _percent((e["depth_shares"] or [])[: e["k_max"] + 1])),
+    ("snapshot", lambda e: str(e["version"])),
+    ("requests run / wait", lambda e: f"{e['running']} / {e['waiting']}"),
+    ("tokens per second", lambda e: f"{e['tokens_per_second']:.1f}"),
+    ("milliseconds per token", lambda e: _scaled(e["seconds_per_token"], 1e3)),
+    ("dollars per million tokens", lambda e: _scaled(e["dollars_per_token"], 1e6)),
+    ("accepted at 1, 2, ..., %", lambda e: _percent(e["acceptance"][: e["k_max"]])),
+    ("decision p50 / p99, µs", lambda e: f"{e['decide_us_p50']:.0f} / {e['decide_us_p99']:.0f}"),
+    ("decisions", lambda e: str(e["decisions"])),
+    ("dropped / refused", lambda e: f"{e['dropped']} / {e['refused']}"),
+    ("faults", lambda e: f"{e['faults']} {e['last_fault']}".strip()),
+)
+
+
+def _title(engine: dict[str, Any]) -> str:
+    gone = "" if engine["live"] else f" (gone for {engine['age_s']:.0f} s)"
+    return f"{engine['engine']}{gone}"
+
+
+def _percent(shares: list[float | None]) -> str:
+    return " ".join("-" if share is None else f"{100 * share:.0f}" for share in shares) or "-"
+
+
+def _scaled(value: float | None, scale: float) -> str:
+    return "-" if value is None else f"{value * scale:.3g}"
+
+
+def _short(value: Any) -> str:
+    return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

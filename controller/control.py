@@ -1,0 +1,274 @@
+"""The commands, whichever door they come through, and the settings they act on."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import msgspec
+
+from ..envs.rewards import RewardError
+from ..inference.wire import (
+    TOPIC_KNOB,
+    TOPIC_MODE,
+    TOPIC_SNAPSHOT,
+    Beat,
+    Knob,
+    Mode,
+    Report,
+    SetMode,
+)
+from ..policies.spaces import check_depth, check_speed
+from . import arguments as take
+from . import state
+from .fleet import Fleet
+from .request import RefusedError, Request
+
+if TYPE_CHECKING:
+    from ..policies.snapshot import Snapshot
+    from .hub import Hub
+    from .learner import Learner
+
+log = logging.getLogger("flyball")
+
+_Arguments = TypeVar("_Arguments", bound=take.Arguments)
+
+
+class Control:
+    """Executes every command.
+
+    Attributes:
+        settings: what an operator set.
+        fleet: the engines.
+
+    Args:
+        hub: through which orders go out.
+        learner: what is learned and kept.
+        run: folder of the run; the settings are kept there.
+        speed: the knob at the start; None for what the run had, else 0.5.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        learner: Learner,
+        run: Path,
+        speed: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.fleet = Fleet(hub, learner, clock)
+        self.settings = state.load(run) or state.Settings(speed=learner.state.speed)
+        if speed is not None:
+            self.settings.speed = check_speed(speed)
+        self._hub = hub
+        self._learner = learner
+        self._run = run
+        self._clock = clock
+        self._started = clock()
+        self._descriptions: dict[int, dict[str, Any]] = {}
+        self._commands = {name: getattr(self, f"_{name}") for name in COMMANDS}
+        self._publish_all()
+
+    def hear(self, message: Report | Beat, queue: int = 0) -> None:
+        """Take what an engine says; ``queue`` messages waited together with it."""
+        if isinstance(message, Beat):
+            self.fleet.beat(message, queue)
+        else:
+            self.fleet.report(message)
+
+    def execute(self, request: Request) -> None:
+        """Execute a command; it is answered now, or later if it has to wait."""
+        try:
+            if request.name not in self._commands:
+                raise RefusedError(
+                    f"no command {request.name!r}; there are {', '.join(COMMANDS)}", 404
+                )
+            value = self._commands[request.name](request)
+            if value is not LATER:
+                request.answer(value)
+        except RefusedError as e:
+            request.refuse(e)
+        except Exception:
+            # A defect of ours must not end the service that others depend on.
+            log.exception("command %s failed", request.name)
+            request.refuse(RefusedError("internal error; see the controller's log", 500))
+
+    def status(self) -> dict[str, Any]:
+        """Everything, for people; JSON-able."""
+        current = self._learner.current()
+        return {
+            "run": str(self._run),
+            "speed": self.settings.speed,
+            "reward": self._learner.reward.name,
+            "snapshot": current.meta.number if current else 0,
+            "up_s": self._clock() - self._started,
+            "refused": dict(self._hub.refused),
+            "last_refusal": self._hub.last_refusal,
+            "learner": self._learner.summary(),
+            "engines": self.fleet.status(),
+        }
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Give every engine a snapshot."""
+        self._hub.publish(TOPIC_SNAPSHOT, snapshot.to_bytes())
+
+    # The commands; each returns its value, or LATER.
+
+    def _status(self, request: Request) -> dict[str, Any]:
+        _take(request, take.Nothing)
+        return self.status()
+
+    def _knob(self, request: Request) -> dict[str, Any]:
+        given = _take(request, take.KnobArguments)
+        if not isinstance(given.speed, msgspec.UnsetType):
+            self.settings.speed = _checked(check_speed, given.speed)
+            self._hub.order(TOPIC_KNOB, Knob(self.settings.speed))
+            self._learner.speed(self.settings.speed)
+            self._save()
+            log.info("speed %g", self.settings.speed)
+        return {"speed": self.settings.speed}
+
+    def _reward(self, request: Request) -> dict[str, Any]:
+        given = _take(request, take.RewardArguments)
+        if not isinstance(given.reward, msgspec.UnsetType):
+            try:
+                self._learner.use_reward(given.reward)
+            except RewardError as e:
+                raise RefusedError(f"{e}; {self._learner.reward.name!r} stays in force") from None
+            self._learner.checkpoint()  # the next start finds it, however this one ends
+            log.info("reward %s", self._learner.reward.name)
+        return {"reward": self._learner.reward.name}
+
+    def _mode(self, request: Request) -> dict[str, Any]:
+        given = _take(request, take.ModeArguments)
+        engine = self.fleet.find(given.engine).name
+        self.settings.modes[engine] = given.mode
+        self._order_mode(engine, given.mode)
+        self._save()
+        log.info("engine %s: mode %s", engine, given.mode)
+        return {"engine": engine, "mode": given.mode.value}
+
+    def _pin(self, request: Request) -> dict[str, Any]:
+        given = _take(request, take.PinArguments)
+        view = self.fleet.find(given.engine)
+        if given.depth is None:
+            self.settings.pins.pop(view.name, None)
+        else:
+            depth = _checked(lambda d: check_depth(d, view.info.k_max), given.depth)
+            self.settings.pins[view.name] = depth
+        self._save()
+        number = self.fleet.repin(view.name, given.depth)
+        return {"engine": view.name, "pin": number, "depth": given.depth}
+
+    def _step(self, request: Request) -> object:
+        given = _take(request, take.StepArguments)
+        view = self.fleet.find(given.engine)
+        depth = _checked(lambda d: check_depth(d, view.info.k_max), given.depth)
+        self.fleet.step(view, depth, self.settings.modes.get(view.name), request)
+        return LATER
+
+    def _observe(self, request: Request) -> dict[str, Any]:
+        view = self.fleet.find(_take(request, take.EngineArguments).engine)
+        if view.last is None:
+            raise RefusedError(
+                f"engine {view.name!r} has measured nothing yet; send it requests", 409
+            )
+        return {
+            "engine": view.name,
+            "observation": view.last.following,
+            "k_max": view.info.k_max,
+            "speed": self.settings.speed,
+        }
+
+    def _snapshots(self, request: Request) -> dict[str, Any]:
+        _take(request, take.Nothing)
+        current = self._learner.current()
+        return {
+            "snapshots": [self._described(n) for n in self._learner.registry.numbers[-_LISTED:]],
+            "current": current.meta.number if current else 0,
+        }
+
+    def _promote(self, request: Request) -> dict[str, Any]:
+        given = _take(request, take.PromoteArguments)
+        try:
+            snapshot = self._learner.rollback(given.number)
+        except (LookupError, ValueError) as e:
+            raise RefusedError(str(e.args[0] if e.args else e), 404) from None
+        self.publish(snapshot)
+        log.info("snapshot %d promoted by hand", snapshot.meta.number)
+        return {"snapshot": snapshot.meta.number}
+
+    def _checkpoint(self, request: Request) -> dict[str, Any]:
+        _take(request, take.Nothing)
+        self._learner.checkpoint()
+        return {"run": str(self._run)}
+
+    # What they are made of.
+
+    def _described(self, number: int) -> dict[str, Any]:
+        """A snapshot of the registry, for people; snapshots never change, so it is kept."""
+        if number not in self._descriptions:
+            try:
+                meta = self._learner.registry.get(number).meta
+                self._descriptions[number] = msgspec.to_builtins(meta)
+            except (LookupError, ValueError) as e:
+                return {"number": number, "error": str(e)}
+        return self._descriptions[number]
+
+    def _order_mode(self, engine: str, mode: Mode) -> None:
+        self._hub.order(TOPIC_MODE + engine.encode(), SetMode(engine, mode))
+
+    def _publish_all(self) -> None:
+        """What holds now, for engines that were there before this controller."""
+        self._hub.order(TOPIC_KNOB, Knob(self.settings.speed))
+        self._learner.speed(self.settings.speed)
+        for engine, mode in self.settings.modes.items():
+            self._order_mode(engine, mode)
+        for engine, depth in self.settings.pins.items():
+            self.fleet.pin(engine, depth)
+        current = self._learner.current()
+        if current is not None:
+            self.publish(current)
+        self._save()
+
+    def _save(self) -> None:
+        state.save(self.settings, self._run)
+
+
+_LISTED: Final = 100  # newest snapshots that are listed
+
+LATER: Final = object()
+"""Returned by a command that will be answered when what it waits for has happened."""
+
+COMMANDS: Final = (
+    "checkpoint",
+    "knob",
+    "mode",
+    "observe",
+    "pin",
+    "promote",
+    "reward",
+    "snapshots",
+    "status",
+    "step",
+)
+"""Names of the commands; each is a method of ``Control``."""
+
+
+def _take(request: Request, kind: type[_Arguments]) -> _Arguments:
+    """A command's arguments, validated."""
+    try:
+        return msgspec.convert(request.arguments, kind)
+    except msgspec.ValidationError as e:
+        raise RefusedError(f"{request.name}: {e}; {kind.usage}") from None
+
+
+def _checked(check: Callable[[Any], Any], value: Any) -> Any:
+    try:
+        return check(value)
+    except ValueError as e:
+        raise RefusedError(str(e)) from None

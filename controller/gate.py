@@ -1,0 +1,61 @@
+"""The gate before a snapshot is promoted: a list of checks, the first reason refuses it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
+
+from ..policies.snapshot import Snapshot
+from ..policies.spaces import SPEED_INDEX, Array
+
+LOW, HIGH = -0.5, 20.0
+"""Bounds of both components: off = 1.0, no depth is twenty times worse, and none is below zero by
+more than a fit may be off at a depth that was hardly tried."""
+
+Check = Callable[[Snapshot, Array], str | None]
+"""A candidate and recent raw observations to a reason against it, or None."""
+
+
+def finite(candidate: Snapshot, recent: Array) -> str | None:
+    """Every value of every depth is a number, at every speed."""
+    for speed in (0.0, 0.5, 1.0):
+        if not np.isfinite(candidate.values(_at(recent, speed))).all():
+            return f"values are not finite at speed {speed}"
+    return None
+
+
+def bounded(candidate: Snapshot, recent: Array) -> str | None:
+    """Components are within their bounds."""
+    for speed in (0.0, 0.5, 1.0):
+        components = candidate.values(_at(recent, speed))[..., :2]
+        least, most = float(components.min()), float(components.max())
+        if least < LOW or most > HIGH:
+            return f"components from {least:.3g} to {most:.3g}, not in [{LOW}, {HIGH}]"
+    return None
+
+
+CHECKS: Final[tuple[Check, ...]] = (finite, bounded)
+"""What a snapshot must pass."""
+
+
+def examine(candidate: Snapshot, recent: Array, checks: Sequence[Check] = CHECKS) -> str | None:
+    """The first reason against a candidate, or None.
+
+    Args:
+        candidate: the snapshot, whose weights are finite already.
+        recent: recent raw observations, shape (n, DEPTH_SPACE.size), n at least 1.
+        checks: what it must pass.
+    """
+    for check in checks:
+        reason = check(candidate, recent)
+        if reason is not None:
+            return reason
+    return None
+
+
+def _at(recent: Array, speed: float) -> Array:
+    raw = recent.copy()
+    raw[:, SPEED_INDEX] = speed
+    return raw

@@ -1,0 +1,54 @@
+"""What one transition was worth: both components and the reward, as environments are told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from ..envs.reward_inputs import RewardInputs
+from ..envs.rewards import evaluate
+from ..inference.wire import EngineInfo
+from ..policies.prices import Prices, price_list
+from ..policies.transition import OutcomeBatch, Transition
+
+if TYPE_CHECKING:
+    from .learner import Learner
+
+
+def prices_for(learner: Learner, info: EngineInfo) -> Prices:
+    """The price list in force for an engine's models."""
+    return price_list(learner.settings.prices, info.parameter_ratio)
+
+
+def measure(learner: Learner, info: EngineInfo, transition: Transition) -> dict[str, Any]:
+    """A sound transition as the answer to a step; JSON-able but for bytes.
+
+    Raises:
+        RewardError: if the reward in force fails on it.
+    """
+    from .intake import outcome_rows, to_rows
+
+    prices = prices_for(learner, info)
+    outcomes = outcome_rows([transition])
+    engine = learner.times.index(info.engine)
+    rows = to_rows([transition], outcomes, engine, info.parameter_ratio)
+    off_seconds = learner.times.off_seconds(rows)
+    batch = OutcomeBatch.from_rows(outcomes, off_seconds, np.array([info.parameter_ratio]))
+    inputs = RewardInputs.of(batch, prices, transition.decision.speed)
+    return {
+        "engine": info.engine,
+        "observation": transition.following,
+        "transition": msgspec.to_builtins(transition, builtin_types=(bytes,)),
+        "prices": msgspec.to_builtins(prices),
+        "off_seconds": float(off_seconds[0]),
+        "latency": _number(inputs.latency[0]),
+        "cost": _number(inputs.cost[0]),
+        "reward": _number(evaluate(learner.reward, inputs)[0]),
+    }
+
+
+def _number(value: float) -> float | None:
+    """A number, or None where it is not known: an interval that emitted nothing."""
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,130 @@
+"""The registry: every promoted snapshot as a numbered file, and which one is current."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from ..policies.snapshot import Snapshot, SnapshotError
+
+log = logging.getLogger(__name__)
+
+
+class RegistryError(KeyError):
+    """There is no such snapshot; the message says which there are."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class Registry:
+    """Snapshots ``00000042.safetensors`` in a folder, and a file ``current`` naming one.
+
+    Numbers only grow, across restarts too. The newest ``keep`` stay, of the older ones every
+    ``every``-th, and the current one always.
+    """
+
+    def __init__(self, folder: Path, keep: int = 500, every: int = 100) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.keep = keep
+        self.every = every
+        self._numbers = sorted(
+            int(path.stem) for path in folder.glob("*.safetensors") if path.stem.isdigit()
+        )
+        self._next = max(self._numbers, default=0) + 1
+        self._current = self._read_current()
+
+    @property
+    def next_number(self) -> int:
+        """The number of the next snapshot."""
+        return self._next
+
+    @property
+    def numbers(self) -> list[int]:
+        """Numbers that can be had, ascending."""
+        return list(self._numbers)
+
+    @property
+    def current(self) -> Snapshot | None:
+        """The one in force."""
+        return self._current
+
+    def reserve(self, number: int) -> None:
+        """Numbers continue above this one, even if its file is gone."""
+        self._next = max(self._next, number + 1)
+
+    def add(self, snapshot: Snapshot) -> None:
+        """Store a snapshot numbered ``next_number`` and make it current.
+
+        Raises:
+            ValueError: if it has another number.
+        """
+        number = snapshot.meta.number
+        if number != self._next:
+            raise ValueError(f"the next snapshot is number {self._next}, not {number}")
+        snapshot.save(self._path(number))
+        self._numbers.append(number)
+        self._next = number + 1
+        self._point(snapshot)
+        self._prune()
+
+    def get(self, number: int) -> Snapshot:
+        """A snapshot by its number.
+
+        Raises:
+            RegistryError: if there is none of that number.
+            SnapshotError: if its file is damaged.
+        """
+        if number not in self._numbers:
+            raise RegistryError(f"no snapshot {number!r}; there {_listed(self._numbers)}")
+        return Snapshot.load(self._path(number))
+
+    def promote(self, number: int) -> Snapshot:
+        """Make a stored snapshot current again.
+
+        Raises:
+            RegistryError: if there is none of that number.
+            SnapshotError: if its file is damaged.
+        """
+        snapshot = self.get(number)
+        self._point(snapshot)
+        return snapshot
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"{number:08d}.safetensors"
+
+    def _point(self, snapshot: Snapshot) -> None:
+        partial = self.folder / "current.partial"
+        partial.write_text(f"{snapshot.meta.number}\n")
+        partial.replace(self.folder / "current")
+        self._current = snapshot
+
+    def _read_current(self) -> Snapshot | None:
+        """The current one; if it cannot be used, the newest that can."""
+        try:
+            text = (self.folder / "current").read_text().strip()
+            pointed = [int(text)] if text.isdecimal() else []
+        except (OSError, UnicodeDecodeError):
+            pointed = []
+        for number in pointed + self._numbers[::-1]:
+            try:
+                return self.get(number)
+            except (RegistryError, SnapshotError) as e:
+                log.error("snapshot %d cannot be used: %s", number, e)
+        return None
+
+    def _prune(self) -> None:
+        current = self._current.meta.number if self._current else 0
+        gone = [n for n in self._numbers[: -self.keep] if n % self.every and n != current]
+        for number in gone:
+            self._path(number).unlink(missing_ok=True)
+        self._numbers = [n for n in self._numbers if n not in gone]
+
+
+def _listed(numbers: list[int]) -> str:
+    if not numbers:
+        return "are none yet"
+    if len(numbers) <= 10:
+        return "are " + ", ".join(map(str, numbers))
+    return f"are {len(numbers)}, the newest " + ", ".join(map(str, numbers[-10:]))

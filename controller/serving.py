@@ -1,0 +1,166 @@
+"""What ``flyball serve`` was asked for, checked before anything is started."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..envs.rewards import load_reward
+from ..inference.models import family
+from ..inference.wire import check_engine_name, parse_address
+from ..policies.prices import price_list
+from ..policies.spaces import MAX_DEPTH, check_depth, check_speed
+from .duty import Duty
+from .http import parse_http
+from .runs import RunLock, new_run
+from .security import ServerKeys, check_exposure, load_token
+from .supervise import ControllerProcess, check_ports
+
+if TYPE_CHECKING:
+    from ..inference.vllm.server import EngineProcess
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """Options of ``flyball serve``; its help says what each is."""
+
+    model: Path | None
+    draft: Path | None
+    k_max: int
+    static_depth: int
+    dtype: str
+    port: int
+    engine: str
+    engine_cores: str | None
+    controller: str | None
+    address: str
+    http: str
+    run: Path | None
+    reward: str | None
+    speed: str | None
+    prices: str
+    seed: int
+    learner_share: float
+    keys: Path | None
+    token_file: Path | None
+    extra: tuple[str, ...]
+
+
+def check(options: ServeOptions) -> tuple[EngineProcess, ControllerProcess | None]:
+    """The children that serve, none of them started.
+
+    Raises:
+        ValueError: saying what is wrong and what would be right.
+    """
+    target, draft = _models(options)
+    if not 1 <= options.k_max <= MAX_DEPTH:
+        raise ValueError(f"--k-max must be in [1, {MAX_DEPTH}], not {options.k_max}")
+    check_depth(options.static_depth, options.k_max)
+    check_engine_name(options.engine)
+    cores = parse_cores(options.engine_cores)
+    ports = [("the OpenAI API (--port)", "127.0.0.1", options.port)]
+    if options.controller is None:
+        ports += _check_controller(options)
+    else:
+        parse_address(options.controller)
+    check_ports(ports)
+    run = options.run or new_run("serve", options.seed)
+    # Made here and let go: the controller takes it over.
+    RunLock(run).release()
+    return (
+        _engine(options, target, draft, cores, run),
+        None if options.controller else _controller(options, run),
+    )
+
+
+def _models(options: ServeOptions) -> tuple[Path, Path]:
+    """The model's and the draft's folder, made for each other."""
+    if (options.model is None) != (options.draft is None):
+        raise ValueError("give both --model and --draft, or neither for the embedded models")
+    if options.model is None or options.draft is None:
+        target, draft = family.path(family.TARGET), family.path(family.DRAFT)
+    else:
+        target, draft = options.model, options.draft
+    family.check_pair(target, draft)
+    return target.resolve(), draft.resolve()
+
+
+def _check_controller(options: ServeOptions) -> list[tuple[str, str, int]]:
+    """Check what the controller will be told; the ports it needs."""
+    wire, http = parse_address(options.address), parse_http(options.http)
+    Duty(options.learner_share)
+    price_list(options.prices, parameter_ratio=0.1)
+    keys = ServerKeys.load(options.keys) if options.keys else None
+    check_exposure(wire, http, keys, load_token(options.token_file))
+    if options.speed is not None:
+        check_speed(options.speed)
+    if options.reward is not None:
+        load_reward(options.reward)
+    names = ("reports", "orders", "commands")
+    hosts = [_bindable(a.host) for a in (wire, http)]
+    return [
+        *((f"{name} (--address)", hosts[0], wire.port + i) for i, name in enumerate(names)),
+        ("the HTTP API (--http)", hosts[1], http.port),
+    ]
+
+
+def _engine(
+    options: ServeOptions, target: Path, draft: Path, cores: frozenset[int] | None, run: Path
+) -> EngineProcess:
+    from ..inference.vllm.server import EngineProcess
+
+    return EngineProcess(
+        target=target,
+        draft=draft,
+        port=options.port,
+        k_max=options.k_max,
+        static_depth=options.static_depth,
+        controller=options.controller or options.address.replace("//*", "//127.0.0.1"),
+        engine=options.engine,
+        cores=cores,
+        dtype=options.dtype,
+        extra=list(options.extra),
+        env={"FLYBALL_KEYS": str(options.keys)} if options.keys else {},
+        log=run / "engine.log",
+    )
+
+
+def _controller(options: ServeOptions, run: Path) -> ControllerProcess:
+    arguments = ["--run", str(run), "--address", options.address, "--http", options.http]
+    arguments += ["--prices", options.prices, "--seed", str(options.seed)]
+    arguments += ["--learner-share", str(options.learner_share)]
+    for option, path in (("--keys", options.keys), ("--token-file", options.token_file)):
+        arguments += [option, str(path)] if path else []
+    # What can be changed while it runs is said once: a restart resumes what then held.
+    first = ["--reward", options.reward] if options.reward else []
+    first += ["--speed", options.speed] if options.speed else []
+    http = parse_http(options.http)
+    url = f"http://{'127.0.0.1' if http.host in _ANY else http.host}:{http.port}"
+    return ControllerProcess(arguments, first, url, run / "controller.log")
+
+
+_ANY = ("0.0.0.0", "*", "localhost")  # noqa: S104 - compared with, not bound to
+
+
+def _bindable(host: str) -> str:
+    return "127.0.0.1" if host == "localhost" else host
+
+
+def parse_cores(text: str | None) -> frozenset[int] | None:
+    """Processor numbers from a text such as ``0-3`` or ``0,2``; None for none.
+
+    Raises:
+        ValueError: if it is no such text.
+    """
+    if text is None:
+        return None
+    cores: set[int] = set()
+    for part in text.split(","):
+        match = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", part)
+        found = range(int(match[1]), int(match[2] or match[1]) + 1) if match else range(0)
+        if not found:
+            raise ValueError(f"--engine-cores must be like 0-3 or 0,2, not {text!r}")
+        cores.update(found)
+    return frozenset(cores)

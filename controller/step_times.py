@@ -1,0 +1,104 @@
+"""The step-time models of all engines: what a step would have taken without speculation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..policies.prices import Prices
+from ..policies.replay import Rows
+from ..policies.spaces import DEPTH_SPACE, Array
+from ..policies.step_time import FEATURES, PRIOR, StepTimeModel
+from ..policies.structure import Structure
+from ..policies.transition import Floats, OutcomeBatch
+
+MAX_ENGINES = 256
+"""Names are told apart up to this many; an engine should keep its name when it restarts."""
+
+_COLUMN = {name: i for i, name in enumerate(OutcomeBatch.SCALARS)}
+
+
+@dataclass
+class StepTimes:
+    """One model per engine, in the order in which engines were first seen.
+
+    Attributes:
+        forgetting: weight of the past per interval.
+        models: by engine; its position is the engine's index in the replay buffer.
+    """
+
+    forgetting: float
+    models: dict[str, StepTimeModel] = field(default_factory=dict)
+
+    def index(self, engine: str) -> int:
+        """An engine's index; a new engine gets the next one.
+
+        Raises:
+            ValueError: if there are too many.
+        """
+        if engine not in self.models:
+            if len(self.models) >= MAX_ENGINES:
+                raise ValueError(f"more than {MAX_ENGINES} names of engines in one run")
+            self.models[engine] = StepTimeModel(self.forgetting)
+        return list(self.models).index(engine)
+
+    def update(self, engine: str, outcomes: Floats) -> None:
+        """Learn from outcomes of one engine: rows as ``outcome_row`` makes them."""
+        self.models[engine].update_many(features(outcomes), seconds_per_step(outcomes))
+
+    def off_seconds(self, rows: Rows) -> Floats:
+        """Seconds per step without speculation, in the states the outcomes were measured in."""
+        raw = rows.observations.copy()
+        steps = np.maximum(rows.outcomes[:, _COLUMN["steps"]], 1.0)
+        requests = np.maximum(rows.outcomes[:, _COLUMN["request_steps"]], 1.0)
+        raw[:, _BATCH] = requests / steps
+        raw[:, _CONTEXT] = rows.outcomes[:, _COLUMN["context"]] / requests
+        raw[:, _PREFILL] = rows.outcomes[:, _COLUMN["prefill"]] / steps
+        out = np.empty(len(rows))
+        models = list(self.models.values())
+        for i in np.unique(rows.engines):
+            mine = rows.engines == i
+            structure = Structure(1, models[i].coefficients, _ANY_PRICES)
+            out[mine] = structure.off_seconds(raw[mine])
+        return out
+
+    @property
+    def coefficients(self) -> Array:
+        """Of the fleet: the engines' coefficients by the intervals they were fitted to."""
+        models = list(self.models.values())
+        if not models:
+            return PRIOR.astype(np.float32)
+        weights = np.array([model.count + 1e-6 for model in models])
+        table = np.stack([model.coefficients for model in models])
+        mean: Array = (weights @ table / weights.sum()).astype(np.float32)
+        return mean
+
+    @property
+    def error(self) -> float:
+        """Mean relative error of a prediction, over all engines."""
+        models = [model for model in self.models.values() if model.count]
+        return float(np.mean([model.error for model in models])) if models else 1.0
+
+
+def features(outcomes: Floats) -> Floats:
+    """Mean features per step of many outcomes, shape (n, 6)."""
+    steps = outcomes[:, _COLUMN["steps"], None]
+    names = ("request_steps", "drafted", "prefill", "context")
+    requests, drafted, prefill, context = (outcomes[:, _COLUMN[name], None] for name in names)
+    depth = outcomes[:, _COLUMN["depth"], None] * steps
+    return np.hstack([steps, requests, depth, drafted, prefill, context]) / steps
+
+
+def seconds_per_step(outcomes: Floats) -> Floats:
+    """Shape (n,)."""
+    seconds: Floats = outcomes[:, _COLUMN["seconds"]] / outcomes[:, _COLUMN["steps"]]
+    return seconds
+
+
+assert FEATURES == ("step", "requests", "depth", "drafted", "prefill", "context")
+
+_BATCH = DEPTH_SPACE.index("batch")
+_CONTEXT = DEPTH_SPACE.index("context")
+_PREFILL = DEPTH_SPACE.index("prefill")
+_ANY_PRICES = Prices(verified=1.0)

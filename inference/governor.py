@@ -1,0 +1,324 @@
+"""The governor: inside an engine, it observes, decides, applies and reports.
+
+The engine's adapter calls it at three moments of every step, in the engine's own thread:
+``depth`` before a step is scheduled, ``launch`` once it is, ``land`` when its outcome is known.
+Orders from the controller arrive in another thread, in the order book, which swaps one immutable
+value: the hot path takes no lock and does no I/O that can block.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from copy import copy
+from random import Random
+from struct import Struct
+from typing import Final, NamedTuple
+
+import msgspec
+
+from ..policies.snapshot import SnapshotError
+from ..policies.spaces import CLASSES, DEPTH_SPACE, check_depth
+from ..policies.transition import Decision, Reason, Transition
+from .acceptance import Acceptance
+from .interval import Flight, Interval
+from .meters import Meters
+from .orders import OrderBook, Orders
+from .requests import ClassNames, RequestState, request_state
+from .wire import Beat, EngineInfo, Mode
+
+log = logging.getLogger("flyball")
+
+FAULT_LIMIT: Final = 3
+"""Faults after which a governor retires and the engine keeps its static depth for good."""
+
+_OTHER: Final = 1.5
+"""Ratio of batch sizes beyond which an interval is cut short. Around where it began, not in fixed
+buckets: a request that ends while the next arrives would flip a full bucket at every turn."""
+
+_IDLE: Final = 0.5  # seconds without a step after which an interval is cut short
+
+
+class Load(NamedTuple):
+    """What an engine's adapter looks up when a decision is due.
+
+    Attributes:
+        waiting: requests that wait to be scheduled.
+        kv_usage: share of the KV cache in use, in [0, 1].
+    """
+
+    waiting: int
+    kv_usage: float
+
+
+class Governor:
+    """Holds one engine's depth.
+
+    Args:
+        info: who the engine is.
+        send: hands a transition to the controller without blocking; False if it was dropped.
+        orders: what holds until the controller says otherwise.
+        interval: most engine steps per decision.
+        seed: of the exploration.
+    """
+
+    def __init__(
+        self,
+        info: EngineInfo,
+        send: Callable[[Transition], bool],
+        orders: Orders | None = None,
+        interval: int = 8,
+        seed: int | None = None,
+    ) -> None:
+        if interval < 1:
+            raise ValueError(f"interval must be at least 1 engine step, not {interval}")
+        check_depth(info.static_depth, info.k_max)
+        self.info = info
+        self.book = OrderBook(info, orders)
+        self.steps_per_interval = interval
+        self.names = ClassNames()
+        self.acceptance = Acceptance()
+        self.decisions = self.dropped = self.faults = 0
+        self.last_fault = ""
+        self.retired = False
+        self._send = send
+        self._rng = Random(seed)
+        self._meters = Meters()
+        self._current: Interval | None = None  # decides what this step drafts
+        self._drafted: Interval | None = None  # drafted what the next step verifies
+        self._steps = 0  # steps scheduled in the current interval
+        self._batch = 0  # requests when the current interval began
+        self._serial = -1
+        self._flight: Flight | None = None  # the step launched last
+        self._landed: Flight | None = None  # the step whose outcome came last
+        self._running = self._waiting = 0
+        self._last_landing = 0.0
+
+    # The hot path, in the engine's thread.
+
+    def depth(self, batch: int, load: Callable[[], Load]) -> int:
+        """The depth to draft in the step about to be scheduled.
+
+        Args:
+            batch: requests that run.
+            load: looks at the engine; called only when a decision is due.
+        """
+        orders = self.book.orders
+        now = time.perf_counter()
+        self._running = batch
+        if self.retired or orders.mode is Mode.OFF:
+            self._current = None
+            self._serial = orders.serial
+            return self._static(orders)
+        if (
+            self._current is None
+            or self._steps >= self.steps_per_interval
+            or orders.serial != self._serial
+            or not (batch <= _OTHER * self._batch and self._batch <= _OTHER * batch)
+            or self._is_idle(now)
+        ):
+            self._batch = batch
+            self._decide(batch, load(), orders, now)
+        self._steps += 1
+        assert self._current is not None
+        return self._current.decision.applied
+
+    def launch(self, flight: Flight, depth: int) -> None:
+        """A step was scheduled: what it verifies was drafted by the step before."""
+        flight.launched = time.perf_counter()
+        flight.depth = depth
+        self._flight = flight
+        flight.interval = self._drafted
+        if flight.interval is not None:
+            flight.interval.launched += 1
+        previous, self._drafted = self._drafted, self._current
+        if previous is not None and previous is not self._drafted:
+            previous.closed = True
+            self._report(previous)
+
+    def land(
+        self,
+        flight: Flight,
+        landed: float,
+        verifications: Iterable[tuple[RequestState, int, int]],
+        emitted: int,
+        finished: int,
+    ) -> None:
+        """A step's outcome is known.
+
+        Args:
+            flight: what ``launch`` was given.
+            landed: when the outcome arrived, seconds of ``time.perf_counter``.
+            verifications: per decoding request that is still there: its state, its drafts that
+                could be accepted, and those that were.
+            emitted: tokens that reached decoding requests.
+            finished: requests that ended.
+        """
+        # Steps overlap under asynchronous scheduling: each takes from the landing before it.
+        seconds = landed - max(flight.launched, self._last_landing)
+        self._last_landing = landed
+        self._landed = flight
+        interval = flight.interval
+        self._meters.step(flight, seconds, emitted, finished)
+        if interval is None:
+            return
+        for state, drafts, accepted in verifications:
+            # What follows a rejection was verified, too, but says nothing of its own.
+            tried = min(accepted + 1, drafts)
+            if tried > 0:
+                interval.counts.add(state.slot, tried, accepted)
+                state.verified(tried, accepted)
+        interval.landed += 1
+        interval.add(flight, seconds, emitted, finished)
+        self._report(interval)
+
+    def admit(self, arguments: dict[str, object] | None) -> RequestState:
+        """A new request, with its ``vllm_xargs``."""
+        self._meters.arrivals += 1
+        return request_state(arguments, self.names)
+
+    def fault(self, error: Exception) -> None:
+        """Something of ours failed; the engine goes on, after a few faults without us."""
+        self.faults += 1
+        self.last_fault = f"{type(error).__name__}: {error}"
+        self._current = self._drafted = None
+        if self.faults <= FAULT_LIMIT:
+            log.exception("governor fault %d", self.faults, exc_info=error)
+        if self.faults == FAULT_LIMIT:
+            self.retired = True
+            log.error("governor retired after %d faults: static depth from here on", self.faults)
+
+    def beat(self) -> Beat:
+        """The state now; may be called from any thread."""
+        orders = self.book.orders
+        p50, p99 = self._meters.decide_us()
+        current = self._current
+        idle = self._is_idle(time.perf_counter())
+        return Beat(
+            info=_with_classes(self.info, self.names.padded()),
+            at=time.time(),
+            mode=orders.mode,
+            speed=orders.speed,
+            depth=current.decision.applied if current else self._static(orders),
+            version=orders.version,
+            pin=orders.pin.number if orders.pin else 0,
+            running=0 if idle else self._running,
+            waiting=0 if idle else self._waiting,
+            decisions=self.decisions,
+            dropped=self.dropped,
+            refused=self.book.refused,
+            faults=self.faults,
+            last_fault=self.last_fault or self.book.last_refusal,
+            decide_us_p50=p50,
+            decide_us_p99=p99,
+            totals=copy(self._meters.totals),
+        )
+
+    def _is_idle(self, now: float) -> bool:
+        """Whether nothing is in the air, for a while now."""
+        return self._flight is self._landed and now - self._last_landing > _IDLE
+
+    def _static(self, orders: Orders) -> int:
+        return self.info.static_depth if orders.pinned is None else orders.pinned
+
+    def _decide(self, batch: int, load: Load, orders: Orders, now: float) -> None:
+        """Close the interval in force and open the next."""
+        started = time.perf_counter_ns()
+        before = self._current
+        observation = self._observe(batch, load, orders, now)
+        action, propensity, reason = self._choose(observation, orders)
+        applied = self._static(orders) if orders.mode in _WATCHING else action
+        self.decisions += 1
+        data = _PACK(*observation)
+        decision = Decision(
+            number=self.decisions,
+            at=time.time(),
+            observation=data,
+            action=action,
+            applied=applied,
+            propensity=propensity,
+            version=orders.version,
+            speed=observation[-1],
+            reason=reason,
+            pin=orders.pin.number if orders.pin and orders.pinned is not None else 0,
+        )
+        switched = before is not None and before.decision.applied != applied
+        self._current = Interval(decision, switched)
+        if before is not None:
+            before.following = data
+        self._steps, self._serial = 0, orders.serial
+        self._meters.decided(time.perf_counter_ns() - started)
+
+    def _choose(self, observation: list[float], orders: Orders) -> tuple[int, float, Reason]:
+        if orders.pinned is not None:
+            return orders.pinned, 1.0, Reason.PINNED
+        if orders.runner is None or orders.mode is Mode.OBSERVE:
+            return self.info.static_depth, 1.0, Reason.STATIC
+        try:
+            return orders.runner.act(observation, self._rng, orders.mode is not Mode.FREEZE)
+        except SnapshotError as e:
+            self.book.refuse(str(e))
+            return self.info.static_depth, 1.0, Reason.FALLBACK
+
+    def _observe(self, batch: int, load: Load, orders: Orders, now: float) -> list[float]:
+        """The observation, raw, in the order of ``DEPTH_SPACE``."""
+        flight, acceptance = self._flight, self.acceptance
+        requests = flight.requests if flight is not None else {}
+        share, speed = _shares(requests, orders.speed)
+        decoding = len(requests) or 1
+        arrivals, step_ms, per_request, prefill = self._meters.read(now)
+        self._waiting = load.waiting
+        return [
+            batch,
+            load.waiting,
+            load.kv_usage,
+            flight.context / decoding if flight else 0.0,
+            prefill,
+            per_request,
+            arrivals,
+            step_ms,
+            flight.remaining / decoding if flight else 0.0,
+            0.0,  # slack: requests carry no objectives
+            self._current.decision.applied if self._current else self.info.static_depth,
+            *acceptance.position,
+            *acceptance.survival(share),
+            *share,
+            *acceptance.first,
+            *acceptance.later,
+            speed,
+        ]
+
+    def _report(self, interval: Interval) -> None:
+        """Send an interval that is complete and taught something."""
+        if not interval.complete:
+            return
+        self.acceptance.update(interval.counts)
+        if not interval.request_steps or not interval.following:
+            return
+        transition = Transition(interval.decision, interval.outcome(), interval.following)
+        if not self._send(transition):
+            self.dropped += 1
+
+
+def _shares(requests: dict[str, RequestState], knob: float) -> tuple[list[float], float]:
+    """Share of each class in a batch, and the mean of the requests' speeds."""
+    share = [0.0] * CLASSES
+    if not requests:
+        share[0] = 1.0
+        return share, knob
+    speed = 0.0
+    weight = 1.0 / len(requests)
+    for state in requests.values():
+        share[state.slot] += weight
+        speed += knob if state.speed is None else state.speed
+    return share, min(max(speed * weight, 0.0), 1.0)
+
+
+def _with_classes(info: EngineInfo, classes: tuple[str, ...]) -> EngineInfo:
+    """The same engine, with the class names of now."""
+    return msgspec.structs.replace(info, classes=classes)
+
+
+_WATCHING: Final = (Mode.OBSERVE, Mode.SHADOW)
+_PACK: Final = Struct(f"<{DEPTH_SPACE.size}f").pack

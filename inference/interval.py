@@ -1,0 +1,133 @@
+"""An interval: a decision in force for a few engine steps, and what came of it."""
+
+from __future__ import annotations
+
+from ..policies.transition import Decision, Outcome
+from .acceptance import Verified
+from .requests import RequestState
+
+
+class Interval:
+    """Sums the steps that verify what one decision drafted.
+
+    Drafts are verified one engine step after they are made, and under asynchronous scheduling
+    the outcome is known one or two steps later still. So an interval counts the steps launched
+    and landed in its name, and is complete when it is closed and all have landed.
+    """
+
+    __slots__ = (
+        "closed",
+        "context",
+        "counts",
+        "decision",
+        "drafted",
+        "emitted",
+        "finished",
+        "following",
+        "landed",
+        "launched",
+        "prefill",
+        "request_seconds",
+        "request_steps",
+        "seconds",
+        "steps",
+        "switched",
+        "verified",
+    )
+
+    def __init__(self, decision: Decision, switched: bool) -> None:
+        self.decision = decision
+        self.switched = switched
+        self.closed = False
+        self.following = b""
+        self.launched = self.landed = self.steps = 0
+        self.seconds = self.request_seconds = 0.0
+        self.request_steps = self.emitted = self.drafted = self.verified = 0
+        self.prefill = self.context = self.finished = 0
+        self.counts = Verified()
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing more will be added."""
+        return self.closed and self.landed == self.launched
+
+    def add(self, flight: Flight, seconds: float, emitted: int, finished: int) -> None:
+        """One engine step that verified drafts of this interval.
+
+        The last such step drafts for the next interval already. Where that has another depth, the
+        step's time is the doing of two decisions, and counts for neither.
+        """
+        decoding = len(flight.requests)
+        if not decoding or flight.depth != self.decision.applied:
+            return  # a step of prompts alone is none of the depth's doing
+        self.steps += 1
+        self.seconds += seconds
+        self.request_seconds += seconds * decoding
+        self.request_steps += decoding
+        self.emitted += emitted
+        self.drafted += flight.depth * decoding
+        self.verified += flight.verified
+        self.prefill += flight.prefill
+        self.context += flight.context
+        self.finished += finished
+
+    def outcome(self) -> Outcome:
+        """What came of it."""
+        return Outcome(
+            seconds=self.seconds,
+            steps=self.steps,
+            request_seconds=self.request_seconds,
+            request_steps=self.request_steps,
+            emitted=self.emitted,
+            drafted=self.drafted,
+            verified=self.verified,
+            prefill=self.prefill,
+            context=self.context,
+            finished=self.finished,
+            tried=tuple(self.counts.tried),
+            accepted=tuple(self.counts.accepted),
+            switched=self.switched,
+        )
+
+
+class Flight:
+    """One engine step between its scheduling and its outcome.
+
+    Attributes:
+        interval: the one whose drafts this step verifies; None at the start.
+        launched: when it was scheduled, seconds of ``time.perf_counter``.
+        depth: what is drafted in this step, for the next one.
+        requests: states of the decoding requests by id.
+        verified: positions verified for them, drafts and bonus.
+        prefill: prompt tokens in this step.
+        context: cached tokens of the decoding requests.
+        remaining: tokens that they may yet emit.
+    """
+
+    __slots__ = (
+        "context",
+        "depth",
+        "interval",
+        "launched",
+        "prefill",
+        "remaining",
+        "requests",
+        "verified",
+    )
+
+    def __init__(
+        self,
+        requests: dict[str, RequestState],
+        verified: int,
+        prefill: int,
+        context: int,
+        remaining: int,
+    ) -> None:
+        self.requests = requests
+        self.verified = verified
+        self.prefill = prefill
+        self.context = context
+        self.remaining = remaining
+        self.interval: Interval | None = None
+        self.launched = 0.0
+        self.depth = 0

@@ -1,0 +1,158 @@
+"""The engine's side of the wire: reports out, orders in, a beat twice a second."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import zmq
+
+from ..policies.snapshot import Snapshot, SnapshotError
+from ..policies.transition import Transition
+from .curve import secure_client
+from .orders import OrderBook
+from .wire import (
+    TOPIC_KNOB,
+    TOPIC_MODE,
+    TOPIC_PIN,
+    TOPIC_SNAPSHOT,
+    Address,
+    Beat,
+    FromController,
+    Knob,
+    Pin,
+    Report,
+    SetMode,
+    WireError,
+    decode,
+    encode,
+)
+
+log = logging.getLogger("flyball")
+
+QUEUE: Final = 2000
+"""Reports held while the controller is away or slow; further ones are dropped and counted."""
+
+_BEAT_MS: Final = 500
+
+
+class Link:
+    """Sockets to one controller.
+
+    ``send`` belongs to the engine's thread and never blocks; everything else happens in a thread
+    of the link's own. A controller that is absent, late, slow or restarted changes nothing for
+    the engine: ZeroMQ reconnects, and the controller resends its last values.
+
+    Args:
+        address: where the controller listens.
+        engine: name of this engine.
+        keys: folder of CURVE keys; needed beyond loopback.
+    """
+
+    def __init__(self, address: Address, engine: str, keys: Path | None = None) -> None:
+        if not address.is_loopback and keys is None:
+            raise ValueError(
+                f"{address} is beyond loopback: give the engine its keys in FLYBALL_KEYS "
+                "(made by `flyball keys DIR`)"
+            )
+        self.address = address
+        self.engine = engine
+        self._keys = keys
+        self._context = zmq.Context()
+        self._reports = self._push(QUEUE)
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def send(self, transition: Transition) -> bool:
+        """Hand over a transition; False if the queue is full."""
+        try:
+            self._reports.send(encode(Report(self.engine, [transition])), zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        return True
+
+    def start(self, book: OrderBook, beat: Callable[[], Beat]) -> None:
+        """Begin to receive orders into the book, and to send beats."""
+        self._thread = threading.Thread(
+            target=self._run, args=(book, beat), name="flyball-link", daemon=True
+        )
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop the thread and close the sockets; what is still queued is lost."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+        self._reports.close(linger=0)
+        self._context.destroy(linger=0)
+
+    def _push(self, high_water_mark: int) -> zmq.Socket[bytes]:
+        socket = self._context.socket(zmq.PUSH)
+        socket.setsockopt(zmq.SNDHWM, high_water_mark)
+        socket.setsockopt(zmq.LINGER, 0)
+        secure_client(socket, self._keys)
+        socket.connect(self.address.reports)
+        return socket
+
+    def _subscribe(self) -> zmq.Socket[bytes]:
+        socket = self._context.socket(zmq.SUB)
+        secure_client(socket, self._keys)
+        own = self.engine.encode()
+        for topic in (TOPIC_SNAPSHOT, TOPIC_KNOB, TOPIC_MODE + own, TOPIC_PIN + own):
+            socket.setsockopt(zmq.SUBSCRIBE, topic)
+        socket.connect(self.address.broadcast)
+        return socket
+
+    def _run(self, book: OrderBook, beat: Callable[[], Beat]) -> None:
+        orders, beats = self._subscribe(), self._push(4)
+        try:
+            while not self._stop.is_set():
+                self._beat(beats, beat)
+                if orders.poll(_BEAT_MS):
+                    self._drain(orders, book)
+        finally:
+            orders.close(linger=0)
+            beats.close(linger=0)
+
+    def _beat(self, beats: zmq.Socket[bytes], beat: Callable[[], Beat]) -> None:
+        try:
+            beats.send(encode(beat()), zmq.NOBLOCK)
+        except zmq.Again:
+            return  # nobody listens; the next beat says it all again
+
+    def _drain(self, orders: zmq.Socket[bytes], book: OrderBook) -> None:
+        """Take every order that is there."""
+        while not self._stop.is_set():
+            try:
+                frames = orders.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            try:
+                book.receive(read_order(frames))
+            except (WireError, SnapshotError) as e:
+                book.refuse(str(e))
+
+
+def read_order(frames: list[bytes]) -> Knob | SetMode | Pin | Snapshot:
+    """An order from the frames it was published in: topic and payload.
+
+    Raises:
+        WireError: if it is not one.
+        SnapshotError: if it is a snapshot that must not be used.
+    """
+    if len(frames) != 2:
+        raise WireError(f"an order has a topic and a payload, not {len(frames)} frames")
+    topic, payload = frames
+    if topic == TOPIC_SNAPSHOT:
+        return Snapshot.from_bytes(payload)
+    order: Knob | SetMode | Pin = decode(payload, FromController)
+    return order
+
+
+def default_engine_name() -> str:
+    """A name for an engine that was given none: unique on this machine."""
+    return f"engine-{os.getpid()}"

@@ -1,0 +1,72 @@
+"""Sums and moving averages of what an engine does, and the time that its governor takes."""
+
+from __future__ import annotations
+
+from math import exp
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .wire import Totals
+
+if TYPE_CHECKING:
+    from .interval import Flight
+
+
+class Meters:
+    """Sums and moving averages of what the engine does, and the time that decisions take."""
+
+    def __init__(self) -> None:
+        self.totals = Totals()
+        self.arrivals = 0
+        self.rate = 0.0
+        self.step_ms = 0.0
+        self.per_request = 1.0
+        self.prefill = 0.0
+        self._since = 0.0
+        self._nanoseconds = np.zeros(1024, np.int64)
+        self._count = 0
+
+    def step(self, flight: Flight, seconds: float, emitted: int, finished: int) -> None:
+        """One engine step."""
+        decoding = len(flight.requests)
+        self._add(flight, decoding, seconds, emitted, finished)
+        self.step_ms += 0.1 * (min(1e3 * seconds, 1e3) - self.step_ms)
+        self.prefill += 0.1 * (flight.prefill - self.prefill)
+        if decoding:
+            self.per_request += 0.1 * (emitted / decoding - self.per_request)
+
+    def _add(
+        self, flight: Flight, decoding: int, seconds: float, emitted: int, finished: int
+    ) -> None:
+        totals = self.totals
+        totals.seconds += seconds
+        totals.steps += 1
+        totals.request_seconds += seconds * decoding
+        totals.request_steps += decoding
+        totals.emitted += emitted
+        totals.drafted += flight.depth * decoding
+        totals.verified += flight.verified
+        totals.prefill += flight.prefill
+        totals.finished += finished
+
+    def read(self, now: float) -> tuple[float, float, float, float]:
+        """Arrivals per second, milliseconds per step, tokens per request, prompt tokens."""
+        elapsed = now - self._since
+        if elapsed > 0.05:
+            weight = 1.0 - exp(-min(elapsed, 60.0) / 5.0)
+            self.rate += weight * (self.arrivals / elapsed - self.rate)
+            self.arrivals, self._since = 0, now
+        return self.rate, self.step_ms, self.per_request, self.prefill
+
+    def decided(self, nanoseconds: int) -> None:
+        """How long a decision took."""
+        self._nanoseconds[self._count & 1023] = nanoseconds
+        self._count += 1
+
+    def decide_us(self) -> tuple[float, float]:
+        """Median and 99th percentile of the last 1,024 decisions, microseconds."""
+        if not self._count:
+            return 0.0, 0.0
+        p50, p99 = np.percentile(self._nanoseconds[: min(self._count, 1024)], (50, 99)) / 1e3
+        return float(p50), float(p99)

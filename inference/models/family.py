@@ -1,0 +1,163 @@
+"""The family of embedded models: names, shapes, where they are, and whether two belong together.
+
+Importing this module imports neither torch nor transformers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+TARGET, MIDDLE, DRAFT = "target", "middle", "draft"
+NAMES = (TARGET, MIDDLE, DRAFT)
+DRAFTERS = (MIDDLE, DRAFT)
+
+WEIGHTS = Path(__file__).parent / "weights"
+VOCABULARY = 4096
+CONTEXT = 2048
+HEAD_DIM = 64  # one that vLLM's CPU attention has a kernel for
+ROPE_THETA = 10000.0
+NORM_EPS = 1e-6
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A Llama's sizes; the rest is the same for the whole family.
+
+    The key-value heads of drafters divide the target's, so that their KV pages do, too. Drafters
+    have few layers: each drafted token waits for all of them, one after another.
+
+    Attributes:
+        hidden: Width of the residual stream.
+        layers: Number of blocks.
+        heads: Query heads of `HEAD_DIM`.
+        kv_heads: Key-value heads of `HEAD_DIM`.
+        feed_forward: Inner width of the gated feed-forward network.
+    """
+
+    hidden: int
+    layers: int
+    heads: int
+    kv_heads: int
+    feed_forward: int
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters, with tied embeddings counted once."""
+        attention = 2 * self.hidden * (self.heads + self.kv_heads) * HEAD_DIM
+        block = attention + 3 * self.hidden * self.feed_forward + 2 * self.hidden
+        return VOCABULARY * self.hidden + self.layers * block + self.hidden
+
+
+SHAPES = {
+    TARGET: Shape(hidden=512, layers=8, heads=8, kv_heads=4, feed_forward=1408),
+    MIDDLE: Shape(hidden=320, layers=3, heads=4, kv_heads=2, feed_forward=896),
+    DRAFT: Shape(hidden=192, layers=2, heads=4, kv_heads=1, feed_forward=512),
+}
+
+
+def path(name: str) -> Path:
+    """Return the folder of a shipped model, in Hugging Face format.
+
+    Raises:
+        ValueError: No such model in the family.
+        FileNotFoundError: It is not there, for example because it was never trained here.
+    """
+    if name not in NAMES:
+        raise ValueError(f"no embedded model {name!r}; there are {', '.join(NAMES)}")
+    folder = WEIGHTS / name
+    if not (folder / "config.json").is_file():
+        raise FileNotFoundError(
+            f"the embedded model {name!r} is not in {folder}; `flyball models train` makes it"
+        )
+    return folder
+
+
+def parameters(folder: Path) -> int:
+    """Count a model's parameters from the headers of its safetensors files; reads no weights.
+
+    Tensors that are stored twice (tied embeddings written out) are counted as stored.
+
+    Raises:
+        ValueError: The folder has no readable safetensors file.
+    """
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise ValueError(f"{folder} has no *.safetensors file")
+    return sum(
+        math.prod(tensor["shape"])
+        for file in files
+        for name, tensor in _header(file).items()
+        if name != "__metadata__"
+    )
+
+
+def check_pair(target: Path, draft: Path) -> None:
+    """Check that two model folders can serve as target and draft.
+
+    Speculation compares token ids, so both must be there and mean the same by every id.
+
+    Raises:
+        ValueError: With what is wrong, and what would be right.
+    """
+    sizes = {folder: _vocabulary_size(folder) for folder in (target, draft)}
+    if sizes[target] != sizes[draft]:
+        raise ValueError(
+            f"the vocabularies differ: {target} has {sizes[target]} tokens, {draft} has "
+            f"{sizes[draft]}; a draft model must be trained on its target's tokenizer"
+        )
+    if _vocabulary(target) != _vocabulary(draft):
+        raise ValueError(
+            f"the tokenizers of {target} and {draft} have the same size but different tokens; "
+            f"a draft model must be trained on its target's tokenizer"
+        )
+
+
+def _vocabulary_size(folder: Path) -> int:
+    if not folder.is_dir():
+        raise ValueError(f"no model folder {folder}; give a folder in Hugging Face format")
+    size = _json(folder, "config.json").get("vocab_size")
+    if not isinstance(size, int):
+        raise ValueError(f"{folder / 'config.json'} has no whole number vocab_size: {size!r}")
+    return size
+
+
+def _vocabulary(folder: Path) -> str:
+    """Return a digest of the tokens with their ids, the merges included."""
+    tokenizer = _json(folder, "tokenizer.json")
+    model = tokenizer.get("model")
+    if not isinstance(model, dict):
+        raise ValueError(f"{folder / 'tokenizer.json'} has no model; is it a fast tokenizer?")
+    added = [(t.get("id"), t.get("content")) for t in tokenizer.get("added_tokens") or ()]
+    means = (model.get("type"), model.get("vocab"), model.get("merges"), sorted(added))
+    return hashlib.sha256(json.dumps(means, sort_keys=True).encode()).hexdigest()
+
+
+def _json(folder: Path, name: str) -> dict[str, Any]:
+    file = folder / name
+    if not file.is_file():
+        raise ValueError(f"{folder} has no {name}; give a folder in Hugging Face format")
+    try:
+        content = json.loads(file.read_text("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file} is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{file} must hold a JSON object, it holds a {type(content).__name__}")
+    return content
+
+
+def _header(file: Path) -> dict[str, Any]:
+    """Read a safetensors header: eight bytes of length (little endian), then JSON."""
+    with file.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        if not 2 <= length <= file.stat().st_size - 8:
+            raise ValueError(f"{file} is no safetensors file, or it is cut off")
+        try:
+            header: dict[str, Any] = json.loads(stream.read(length))
+        except ValueError as error:
+            raise ValueError(f"{file} is no safetensors file: {error}") from error
+    return header

@@ -1,0 +1,79 @@
+"""What the governor remembers of requests: their class, and how their drafts fared."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..policies.spaces import BEHAVIOURS, CLASSES, check_speed
+
+NAMED: Final = CLASSES - len(BEHAVIOURS)
+
+_FRESH, _HARD, _MIXED, _EASY = range(len(BEHAVIOURS))
+_MEMORY: Final = 0.9  # a request's own evidence halves in about seven drafts
+_ENOUGH: Final = 6.0  # drafted positions after which a request's behaviour is told
+
+
+class RequestState:
+    """One request: its slot when it names a class, its speed, its recent drafts.
+
+    Attributes:
+        named: slot of the class it names, or None.
+        speed: speed it asks for, or None for the knob's.
+        slot: the class it counts in: the one it names, else the one it behaves like.
+        tried: drafted positions verified lately, decayed.
+        accepted: those of them that were accepted, decayed.
+    """
+
+    __slots__ = ("accepted", "named", "slot", "speed", "tried")
+
+    def __init__(self, named: int | None, speed: float | None) -> None:
+        self.named = named
+        self.speed = speed
+        self.slot = _FRESH if named is None else named
+        self.tried = 0.0
+        self.accepted = 0.0
+
+    def verified(self, tried: int, accepted: int) -> None:
+        """Learn from one verification: positions tried and accepted."""
+        self.tried = self.tried * _MEMORY + tried
+        self.accepted = self.accepted * _MEMORY + accepted
+        if self.named is None and self.tried >= _ENOUGH:
+            rate = self.accepted / self.tried
+            self.slot = _EASY if rate >= 0.85 else _MIXED if rate >= 0.6 else _HARD
+
+
+class ClassNames:
+    """Names that requests gave themselves, in the slots after the behaviours, first come."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = [*BEHAVIOURS]
+
+    def slot(self, name: str) -> int | None:
+        """The slot of a name, taking a free one; None when all are taken."""
+        if name in self.names[len(BEHAVIOURS) :]:
+            return self.names.index(name, len(BEHAVIOURS))
+        if len(self.names) == CLASSES:
+            return None
+        self.names.append(name)
+        return len(self.names) - 1
+
+    def padded(self) -> tuple[str, ...]:
+        """All slots; "" for a free one."""
+        return (*self.names, *("",) * (CLASSES - len(self.names)))
+
+
+def request_state(arguments: dict[str, object] | None, names: ClassNames) -> RequestState:
+    """State for a new request from its ``vllm_xargs``.
+
+    ``flyball_class`` names its class, ``flyball_speed`` its speed in [0, 1]. A value that makes
+    no sense is as if it were not there: a hint must never fail a request.
+    """
+    if not arguments:
+        return RequestState(None, None)
+    name = arguments.get("flyball_class")
+    named = names.slot(name[:64]) if isinstance(name, str) and name else None
+    try:
+        speed = check_speed(arguments["flyball_speed"])
+    except (KeyError, ValueError):
+        speed = None
+    return RequestState(named, speed)

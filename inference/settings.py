@@ -1,0 +1,118 @@
+"""What an engine's governor is told by its environment variables."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from ..policies.runner import Runner
+from ..policies.snapshot import Snapshot
+from ..policies.spaces import check_speed
+from .link import default_engine_name
+from .orders import Orders
+from .wire import Address, Mode, check_engine_name, parse_address
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class GovernorSettings:
+    """Settings of one engine's governor, each with its environment variable.
+
+    Attributes:
+        controller: FLYBALL_CONTROLLER, ``tcp://HOST:PORT``; without it the governor works alone.
+        engine: FLYBALL_ENGINE, the engine's name; by default from its process id.
+        static_depth: FLYBALL_STATIC_DEPTH, tokens; by default the engine's own.
+        snapshot: FLYBALL_SNAPSHOT, a file to begin with.
+        mode: FLYBALL_MODE: off, observe, shadow, apply (default) or freeze.
+        speed: FLYBALL_SPEED, until the controller says otherwise; default 0.5.
+        interval: FLYBALL_INTERVAL, most engine steps per decision; default 8.
+        keys: FLYBALL_KEYS, folder of CURVE keys; needed beyond loopback.
+        parameter_ratio: FLYBALL_PARAMETER_RATIO, the drafter's parameters over the target's;
+            by default read from the weights.
+        seed: FLYBALL_SEED of the exploration; random by default.
+    """
+
+    controller: Address | None
+    engine: str
+    static_depth: int | None
+    snapshot: Path | None
+    mode: Mode
+    speed: float
+    interval: int
+    keys: Path | None
+    parameter_ratio: float | None
+    seed: int | None
+
+    def orders(self) -> Orders:
+        """What holds until the controller says otherwise.
+
+        Raises:
+            SnapshotError: if the snapshot cannot be used.
+        """
+        runner = Runner(Snapshot.load(self.snapshot)) if self.snapshot else None
+        return Orders(speed=self.speed, mode=self.mode, runner=runner)
+
+
+def from_environment(environ: Mapping[str, str] = os.environ) -> GovernorSettings:
+    """Read the settings.
+
+    Raises:
+        ValueError: naming the variable, what it says and what it may say.
+    """
+    controller = environ.get("FLYBALL_CONTROLLER")
+    return GovernorSettings(
+        controller=_read("FLYBALL_CONTROLLER", parse_address, environ) if controller else None,
+        engine=_read("FLYBALL_ENGINE", check_engine_name, environ) or default_engine_name(),
+        static_depth=_read("FLYBALL_STATIC_DEPTH", _natural, environ),
+        snapshot=_read("FLYBALL_SNAPSHOT", Path, environ),
+        mode=_read("FLYBALL_MODE", _mode, environ) or Mode.APPLY,
+        speed=_default(_read("FLYBALL_SPEED", check_speed, environ), 0.5),
+        interval=_read("FLYBALL_INTERVAL", _positive, environ) or 8,
+        keys=_read("FLYBALL_KEYS", Path, environ),
+        parameter_ratio=_read("FLYBALL_PARAMETER_RATIO", _ratio, environ),
+        seed=_read("FLYBALL_SEED", _natural, environ),
+    )
+
+
+def _read(name: str, parse: Callable[[str], T], environ: Mapping[str, str]) -> T | None:
+    text = environ.get(name)
+    if not text:
+        return None
+    try:
+        return parse(text)
+    except ValueError as e:
+        raise ValueError(f"{name}={text}: {e}") from None
+
+
+def _default(value: T | None, default: T) -> T:
+    return default if value is None else value
+
+
+def _mode(text: str) -> Mode:
+    try:
+        return Mode(text)
+    except ValueError:
+        raise ValueError(f"a mode is one of {', '.join(Mode)}") from None
+
+
+def _natural(text: str) -> int:
+    if not text.isdigit():
+        raise ValueError("must be a whole number, 0 or more")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise ValueError("must be a whole number, 1 or more")
+    return int(text)
+
+
+def _ratio(text: str) -> float:
+    value = float(text)
+    if not 0.0 <= value <= 10.0:
+        raise ValueError("must be a number in [0, 10]")
+    return value

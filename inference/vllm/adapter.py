@@ -1,0 +1,237 @@
+"""Between vLLM's scheduler and the governor: what to look at, and what was decided.
+
+Every entry point swallows and counts faults of ours: no request may fail because of us.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from ..governor import Governor, Load
+from ..interval import Flight
+from ..link import Link
+from ..requests import RequestState
+from ..settings import GovernorSettings, from_environment
+from .identity import identify
+
+if TYPE_CHECKING:
+    from vllm.v1.core.sched.output import SchedulerOutput
+    from vllm.v1.core.sched.scheduler import Scheduler
+    from vllm.v1.engine import EngineCoreOutputs
+    from vllm.v1.outputs import ModelRunnerOutput
+    from vllm.v1.request import Request
+
+log = logging.getLogger("flyball")
+
+_FIXED: Final = ("suffix", "custom_class")
+"""Methods whose drafters are never told of another depth, or fail at one."""
+
+_MOST_FLIGHTS: Final = 64  # far beyond any pipeline; more means that outcomes got lost
+
+
+class Landing:
+    """A step's outcome as far as it is known before vLLM has processed it."""
+
+    __slots__ = ("at", "flight", "verifications")
+
+    def __init__(
+        self, flight: Flight, at: float, verifications: list[tuple[RequestState, int, int]]
+    ) -> None:
+        self.flight = flight
+        self.at = at
+        self.verifications = verifications
+
+
+class Adapter:
+    """One scheduler's governor and link.
+
+    Args:
+        governor: decides.
+        link: to the controller, or None without one.
+        max_requests: most requests that vLLM schedules at once.
+    """
+
+    def __init__(self, governor: Governor, link: Link | None, max_requests: int) -> None:
+        self.governor = governor
+        self._link = link
+        # One table from batch size to depth for every depth: vLLM looks up, we swap the table.
+        self._tables = [[depth] * (max_requests + 1) for depth in range(governor.info.k_max + 1)]
+        self._states: dict[str, RequestState] = {}
+        self._flights: dict[int, Flight] = {}
+
+    @classmethod
+    def attach(cls, scheduler: Scheduler) -> Adapter | None:
+        """The adapter for a scheduler; None where there is nothing that could be governed.
+
+        Raises:
+            ValueError: if an environment variable makes no sense: the engine does not start.
+        """
+        config = scheduler.vllm_config
+        if config.speculative_config is None or not scheduler.num_spec_tokens:
+            log.warning("flyball has nothing to govern: vLLM runs without --speculative-config")
+            return None
+        if config.parallel_config.data_parallel_size > 1:
+            # Ranks that draft to different depths wait for each other for ever.
+            log.warning("flyball does not govern data-parallel ranks: vLLM's own depth stays")
+            return None
+        method = config.speculative_config.method
+        if method in _FIXED:
+            log.warning("flyball does not govern method %r: its depth cannot change", method)
+            return None
+        settings = from_environment()
+        governor, link = _connect(config, settings)
+        return cls(governor, link, scheduler.scheduler_config.max_num_seqs)
+
+    def table(self, depth: int) -> list[int]:
+        """VLLM's table from batch size to depth, the same for all sizes."""
+        return self._tables[depth]
+
+    def admit(self, request: Request) -> None:
+        """A request was added."""
+        try:
+            parameters = request.sampling_params
+            arguments = parameters.extra_args if parameters is not None else None
+            self._states[request.request_id] = self.governor.admit(arguments)
+        except Exception as e:  # noqa: BLE001 - see the module's docstring
+            self.governor.fault(e)
+
+    def depth(self, scheduler: Scheduler) -> int:
+        """The depth for the step about to be scheduled."""
+        try:
+            return self.governor.depth(self._batch(scheduler), lambda: _load(scheduler))
+        except Exception as e:  # noqa: BLE001
+            self.governor.fault(e)
+            return self.governor.info.static_depth
+
+    def launch(self, scheduler: Scheduler, output: SchedulerOutput, depth: int) -> None:
+        """A step was scheduled."""
+        try:
+            for request_id in output.finished_req_ids:
+                self._states.pop(request_id, None)
+            if not output.total_num_scheduled_tokens:
+                return
+            if len(self._flights) >= _MOST_FLIGHTS:
+                self._flights.clear()
+            flight = self._flight(scheduler, output)
+            self.governor.launch(flight, depth)
+            # The same object comes back with the outcome, however many steps are in the air.
+            self._flights[id(output)] = flight
+        except Exception as e:  # noqa: BLE001
+            self.governor.fault(e)
+
+    def arrive(
+        self, scheduler: Scheduler, output: SchedulerOutput, result: ModelRunnerOutput
+    ) -> Landing | None:
+        """A step's outcome arrived, vLLM has not processed it yet."""
+        at = time.perf_counter()
+        try:
+            flight = self._flights.pop(id(output), None)
+            if flight is None:
+                return None
+            return Landing(flight, at, _verifications(scheduler, flight, output, result))
+        except Exception as e:  # noqa: BLE001
+            self.governor.fault(e)
+            return None
+
+    def land(self, landing: Landing | None, outputs: dict[int, EngineCoreOutputs]) -> None:
+        """VLLM has processed a step's outcome: what reached the requests is known."""
+        if landing is None:
+            return
+        try:
+            emitted = finished = 0
+            requests = landing.flight.requests
+            for per_client in outputs.values():
+                for output in per_client.outputs:
+                    if output.request_id in requests:
+                        emitted += len(output.new_token_ids)
+                    finished += output.finish_reason is not None
+            self.governor.land(landing.flight, landing.at, landing.verifications, emitted, finished)
+        except Exception as e:  # noqa: BLE001
+            self.governor.fault(e)
+
+    def close(self) -> None:
+        """Close the link."""
+        if self._link is not None:
+            self._link.close()
+
+    def _batch(self, scheduler: Scheduler) -> int:
+        """Requests that this step will hold: those that run, or else those about to."""
+        return len(scheduler.running) or min(len(scheduler.waiting), len(self._tables[0]) - 1)
+
+    def _flight(self, scheduler: Scheduler, output: SchedulerOutput) -> Flight:
+        requests: dict[str, RequestState] = {}
+        drafts = output.scheduled_spec_decode_tokens
+        verified = prefill = context = remaining = 0
+        for request_id, tokens in output.num_scheduled_tokens.items():
+            request = scheduler.requests[request_id]
+            before = request.num_computed_tokens - tokens  # vLLM has already added this step's
+            positions = 1 + len(drafts.get(request_id, ()))
+            # Beyond that it is a prompt, or outputs computed anew after a preemption.
+            if before < request.num_prompt_tokens or tokens > positions:
+                prefill += tokens
+                continue
+            requests[request_id] = self._state(request_id)
+            verified += positions
+            context += before
+            remaining += request.max_tokens + request.num_prompt_tokens - before
+        return Flight(requests, verified, prefill, context, remaining)
+
+    def _state(self, request_id: str) -> RequestState:
+        state = self._states.get(request_id)
+        if state is None:
+            state = self._states[request_id] = self.governor.admit(None)
+        return state
+
+
+def _load(scheduler: Scheduler) -> Load:
+    return Load(len(scheduler.waiting), scheduler.kv_cache_manager.usage)
+
+
+def _verifications(
+    scheduler: Scheduler, flight: Flight, output: SchedulerOutput, result: ModelRunnerOutput
+) -> list[tuple[RequestState, int, int]]:
+    """Per decoding request that is still there: state, drafts, accepted drafts."""
+    verifications = []
+    tokens, index = result.sampled_token_ids, result.req_id_to_index
+    drafts = output.scheduled_spec_decode_tokens
+    invalid = output.num_invalid_spec_tokens or {}
+    for request_id, state in flight.requests.items():
+        drafted = drafts.get(request_id)
+        request = scheduler.requests.get(request_id)
+        if not drafted or request is None or request.is_finished():
+            continue
+        sampled = tokens[index[request_id]]
+        if len(sampled):
+            # A grammar's veto says nothing about the drafter.
+            valid = len(drafted) - invalid.get(request_id, 0)
+            verifications.append((state, valid, min(len(sampled) - 1, valid)))
+    return verifications
+
+
+def _connect(config: Any, settings: GovernorSettings) -> tuple[Governor, Link | None]:
+    """A governor for an engine, linked to its controller if it has one."""
+    info = identify(config, settings)
+    link = None
+    send: Callable[[Any], bool] = _drop
+    if settings.controller is not None:
+        link = Link(settings.controller, settings.engine, settings.keys)
+        send = link.send
+    governor = Governor(info, send, settings.orders(), settings.interval, settings.seed)
+    if link is not None:
+        link.start(governor.book, governor.beat)
+    log.info(
+        "flyball governs %s: depth 0..%d, static %d, controller %s",
+        info.engine,
+        info.k_max,
+        info.static_depth,
+        settings.controller or "none",
+    )
+    return governor, link
+
+
+def _drop(_: object) -> bool:
+    """Without a controller there is nobody to report to."""
+    return True

@@ -1,0 +1,77 @@
+"""Schedulers that hold vLLM's draft depth by a governor.
+
+Use either with ``vllm serve --scheduler-cls``: ``GovernedAsyncScheduler`` wherever vLLM schedules
+asynchronously, ``GovernedScheduler`` for drafters that need the plain scheduler. Nothing of vLLM
+is patched: before each step the scheduler's own table from batch size to depth is set to the
+governed depth, which vLLM then carries to the worker.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from vllm.v1.core.sched.async_scheduler import AsyncScheduler
+from vllm.v1.core.sched.scheduler import Scheduler
+
+from .adapter import Adapter
+
+if TYPE_CHECKING:
+    from vllm.v1.core.sched.output import SchedulerOutput
+    from vllm.v1.core.sched.scheduler import Scheduler as _Base
+    from vllm.v1.engine import EngineCoreOutputs
+    from vllm.v1.outputs import ModelRunnerOutput
+    from vllm.v1.request import Request
+else:
+    _Base = object
+
+
+class Governed(_Base):
+    """The governor's three moments, around those of the scheduler it is mixed into."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._adapter = Adapter.attach(self)
+
+    def add_request(self, request: Request) -> None:
+        """Admit a request, with its hints."""
+        super().add_request(request)
+        if self._adapter is not None:
+            self._adapter.admit(request)
+
+    def schedule(self, *args: Any, **kwargs: Any) -> SchedulerOutput:
+        """Schedule a step at the governed depth."""
+        if self._adapter is None:
+            return super().schedule(*args, **kwargs)
+        depth = self._adapter.depth(self)
+        self.dynamic_sd_lookup = self._adapter.table(depth)
+        output = super().schedule(*args, **kwargs)
+        self._adapter.launch(self, output, depth)
+        return output
+
+    def update_from_output(
+        self, scheduler_output: SchedulerOutput, model_runner_output: ModelRunnerOutput
+    ) -> dict[int, EngineCoreOutputs]:
+        """Take a step's outcome."""
+        landing = None
+        if self._adapter is not None:
+            landing = self._adapter.arrive(self, scheduler_output, model_runner_output)
+        outputs: dict[int, EngineCoreOutputs] = super().update_from_output(
+            scheduler_output, model_runner_output
+        )
+        if self._adapter is not None:
+            self._adapter.land(landing, outputs)
+        return outputs
+
+    def shutdown(self) -> None:
+        """Stop, the link to the controller too."""
+        if self._adapter is not None:
+            self._adapter.close()
+        super().shutdown()
+
+
+class GovernedAsyncScheduler(Governed, AsyncScheduler):
+    """vLLM's asynchronous scheduler, governed."""
+
+
+class GovernedScheduler(Governed, Scheduler):
+    """vLLM's plain scheduler, governed."""

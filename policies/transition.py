@@ -1,0 +1,225 @@
+"""What is recorded of every interval: the decision, its outcome, and both together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from enum import IntEnum
+from typing import ClassVar
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from .spaces import DEPTH_SPACE, MAX_DEPTH, Array
+
+Floats = npt.NDArray[np.float64]
+
+
+class Reason(IntEnum):
+    """Why an action was chosen."""
+
+    STATIC = 0  # no snapshot, or mode off or observe: the configured static depth
+    POLICY = 1  # the snapshot's best action
+    EXPLORE = 2  # drawn at random, to learn
+    PINNED = 3  # an operator or an environment set it
+    FALLBACK = 4  # the policy failed or gave a value outside its bounds; static depth
+
+
+class Decision(msgspec.Struct, frozen=True, array_like=True):
+    """One choice at the depth control point.
+
+    Attributes:
+        number: counts the decisions of one engine process, from 1.
+        at: seconds since the epoch.
+        observation: raw float32 vector of ``DEPTH_SPACE``, as little-endian bytes.
+        action: depth chosen, tokens. Under mode shadow it is not the depth applied.
+        applied: depth in force during the interval, tokens.
+        propensity: probability with which the policy chose ``action``.
+        version: number of the snapshot that decided; 0 where none did.
+        speed: the knob as the decision saw it, in [0, 1].
+        reason: why.
+        pin: number of the pin that set the depth; 0 where none did.
+    """
+
+    number: int
+    at: float
+    observation: bytes
+    action: int
+    applied: int
+    propensity: float
+    version: int
+    speed: float
+    reason: Reason
+    pin: int = 0
+
+    def vector(self) -> Array:
+        """The observation, shape (DEPTH_SPACE.size,)."""
+        return np.frombuffer(self.observation, np.float32)
+
+
+class Outcome(msgspec.Struct, frozen=True, array_like=True):
+    """What one interval led to, summed over the engine steps that are its doing alone.
+
+    Those are the steps that verified its drafts, less the last one if that step drafted to
+    another depth already. Acceptance counts all of its drafts.
+
+    Attributes:
+        seconds: wall time.
+        steps: engine steps.
+        request_seconds: seconds of each step times the requests that decoded in it.
+        request_steps: requests that decoded, summed over the steps.
+        emitted: tokens that reached decoding requests; the first of each comes with its prompt.
+        drafted: positions run by the drafter.
+        verified: positions run by the target for decoding requests (drafts and bonus).
+        prefill: prompt tokens run by the target.
+        context: tokens in the caches of decoding requests, summed over the steps.
+        finished: requests that ended.
+        tried: per position 1..MAX_DEPTH, drafts whose predecessors were all accepted.
+        accepted: per position 1..MAX_DEPTH, drafts that were accepted.
+        switched: whether the depth differed from that of the interval before.
+    """
+
+    seconds: float
+    steps: int
+    request_seconds: float
+    request_steps: int
+    emitted: int
+    drafted: int
+    verified: int
+    prefill: int
+    context: int
+    finished: int
+    tried: tuple[int, ...]
+    accepted: tuple[int, ...]
+    switched: bool = False
+
+
+class Transition(msgspec.Struct, frozen=True, array_like=True):
+    """A decision, its outcome, and the observation that followed (raw float32 bytes)."""
+
+    decision: Decision
+    outcome: Outcome
+    following: bytes
+
+
+def check_transition(transition: Transition) -> None:
+    """Refuse a transition that no engine could have produced.
+
+    Raises:
+        ValueError: saying what is wrong.
+    """
+    decision, outcome = transition.decision, transition.outcome
+    for name, data in (("observation", decision.observation), ("following", transition.following)):
+        if len(data) != 4 * DEPTH_SPACE.size:
+            raise ValueError(f"{name} has {len(data)} bytes, not {4 * DEPTH_SPACE.size}")
+        if not np.isfinite(np.frombuffer(data, np.float32)).all():
+            raise ValueError(f"{name} is not finite")
+    if not (0 <= decision.action <= MAX_DEPTH and 0 <= decision.applied <= MAX_DEPTH):
+        raise ValueError(f"depths must be in [0, {MAX_DEPTH}]")
+    if not (0.0 < decision.propensity <= 1.0 and 0.0 <= decision.speed <= 1.0):
+        raise ValueError("propensity must be in (0, 1] and speed in [0, 1]")
+    _check_outcome(outcome)
+
+
+def _check_outcome(outcome: Outcome) -> None:
+    if not (0 < outcome.seconds < np.inf and outcome.steps > 0):
+        raise ValueError("an interval has at least one step and takes time")
+    if not 0 <= outcome.request_seconds < np.inf:
+        raise ValueError("request_seconds must be finite and not negative")
+    if not len(outcome.tried) == len(outcome.accepted) == MAX_DEPTH:
+        raise ValueError(f"tried and accepted must have {MAX_DEPTH} entries")
+    counts = [getattr(outcome, name) for name in _COUNTS]
+    if min(counts) < 0 or max(counts) > _GREATEST:
+        raise ValueError(f"counts must be in [0, {_GREATEST}], not {counts}")
+    if any(not 0 <= a <= t for t, a in zip(outcome.tried, outcome.accepted, strict=True)):
+        raise ValueError("of every position, accepted must be in [0, tried]")
+
+
+_GREATEST = 1 << 40
+_COUNTS = (
+    "steps",
+    "request_steps",
+    "emitted",
+    "drafted",
+    "verified",
+    "prefill",
+    "context",
+    "finished",
+)
+
+
+@dataclass(frozen=True)
+class OutcomeBatch:
+    """Many outcomes as columns, for cost models, rewards and estimators.
+
+    Every scalar column is float64 of shape (n,); ``tried`` and ``accepted`` are (n, MAX_DEPTH).
+    ``depth`` is the depth applied; ``off_seconds`` is what one engine step would have taken in
+    the same state without speculation, by the step-time model; ``parameter_ratio`` is the
+    drafter's size over the target's. The other columns are those of ``Outcome``.
+    """
+
+    depth: Floats
+    seconds: Floats
+    steps: Floats
+    request_seconds: Floats
+    request_steps: Floats
+    emitted: Floats
+    drafted: Floats
+    verified: Floats
+    prefill: Floats
+    context: Floats
+    finished: Floats
+    switched: Floats
+    tried: Floats
+    accepted: Floats
+    off_seconds: Floats
+    parameter_ratio: Floats
+
+    SCALARS: ClassVar[tuple[str, ...]] = (
+        "depth",
+        "seconds",
+        "steps",
+        "request_seconds",
+        "request_steps",
+        "emitted",
+        "drafted",
+        "verified",
+        "prefill",
+        "context",
+        "finished",
+        "switched",
+    )
+    """Columns that ``outcome_row`` and the replay buffer hold, in this order."""
+
+    def __len__(self) -> int:
+        return len(self.seconds)
+
+    def take(self, rows: npt.NDArray[np.intp]) -> OutcomeBatch:
+        """Some of the rows."""
+        return OutcomeBatch(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
+    @classmethod
+    def from_rows(cls, rows: Floats, off_seconds: Floats, parameter_ratio: Floats) -> OutcomeBatch:
+        """From rows as ``outcome_row`` makes them, shape (n, ROW_SIZE)."""
+        n = len(cls.SCALARS)
+        scalars = {name: rows[:, i] for i, name in enumerate(cls.SCALARS)}
+        return cls(
+            **scalars,
+            tried=rows[:, n : n + MAX_DEPTH],
+            accepted=rows[:, n + MAX_DEPTH :],
+            off_seconds=off_seconds,
+            parameter_ratio=parameter_ratio,
+        )
+
+
+ROW_SIZE = len(OutcomeBatch.SCALARS) + 2 * MAX_DEPTH
+"""Length of one outcome as a row of numbers."""
+
+
+def outcome_row(depth: int, outcome: Outcome) -> Floats:
+    """One outcome as a float64 row of ``ROW_SIZE``: the scalars, then tried, then accepted."""
+    scalars: Iterable[float] = (
+        depth if name == "depth" else getattr(outcome, name) for name in OutcomeBatch.SCALARS
+    )
+    return np.array([*scalars, *outcome.tried, *outcome.accepted], np.float64)

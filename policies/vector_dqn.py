@@ -1,0 +1,294 @@
+"""Vector-valued double Q-learning on Stable-Baselines3's DQN, fed from a replay buffer alone.
+
+Every transition is drawn with a sampled speed in place of the one it was made under, and is
+judged then: one value per depth and component. Values are averages per interval,
+
+    target = (1 - gamma) x component + gamma x Q_averaged(next, a*),
+
+where a* is the online network's best depth at the sampled speed (van Hasselt et al. 2016, arXiv
+1509.06461). A row weighs as much as it emitted per request, so that what is fitted are seconds
+and dollars over tokens, not the mean of their ratios, which short intervals would bias.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+import numpy as np
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.utils import polyak_update
+from stable_baselines3.dqn import DQN
+from torch.nn import functional
+
+from .q_network import Base, VectorPolicy, VectorQNetwork
+from .replay import OutcomeReplay, Rows
+from .snapshot import HIDDEN, VALUES, scalarise
+from .spaces import DEPTH_SPACE, SPEED_INDEX, Array
+from .structure import Structure
+from .transition import Floats, OutcomeBatch
+
+Judge = Callable[[Rows, Floats], Floats]
+"""Rows and a speed for each, shape (n,), to latency, cost and reward, shape (n, VALUES)."""
+
+COMPONENT_BOUND: Final = 10.0
+"""Components are winsorised to [0, this]: an interval that the machine spoiled must not count
+for more than the worst depth could."""
+
+_EMITTED = OutcomeBatch.SCALARS.index("emitted")
+_STEPS = OutcomeBatch.SCALARS.index("steps")
+_REQUEST_STEPS = OutcomeBatch.SCALARS.index("request_steps")
+
+# A row may weigh this much more than the average one.
+_HEAVIEST: Final = 5.0
+
+
+class VectorDQN(DQN):
+    """Learns from transitions that others made; never steps an environment.
+
+    Args:
+        k_max: greatest depth.
+        judge: what transitions are worth now.
+        hidden: units of each hidden layer.
+        learning_rate: of AdamW.
+        buffer_size: transitions kept.
+        gamma: discount per interval.
+        tau: share of the online network that is averaged in per gradient step; the averaged
+            network gives the targets and the snapshots.
+        anchor: transitions that the analytic values weigh as much as: what is learned is drawn
+            towards them at every depth, strongly while little was measured, ever less later.
+        seed: of everything random.
+    """
+
+    policy: VectorPolicy
+    q_net: VectorQNetwork
+    q_net_target: VectorQNetwork
+    replay_buffer: OutcomeReplay
+
+    def __init__(
+        self,
+        k_max: int,
+        judge: Judge,
+        *,
+        hidden: tuple[int, ...] = HIDDEN,
+        learning_rate: float = 1e-3,
+        buffer_size: int = 50_000,
+        gamma: float = 0.25,
+        tau: float = 0.02,
+        anchor: float = 100.0,
+        seed: int = 0,
+    ) -> None:
+        self.base = Base(gamma)
+        super().__init__(
+            VectorPolicy,
+            env=None,  # type: ignore[arg-type]
+            learning_rate=learning_rate,
+            buffer_size=buffer_size,
+            gamma=gamma,
+            tau=tau,
+            replay_buffer_class=OutcomeReplay,
+            policy_kwargs={
+                "base": self.base,
+                "net_arch": list(hidden),
+                "optimizer_class": th.optim.AdamW,
+                "optimizer_kwargs": {"weight_decay": 1e-4},
+            },
+            seed=seed,
+            device="cpu",
+            _init_setup_model=False,
+        )
+        self.observation_space = observation_space()
+        self.action_space = spaces.Discrete(k_max + 1)
+        self.n_envs = 1
+        self.k_max = k_max
+        self.judge = judge
+        self.anchor = anchor
+        self.rng = np.random.default_rng(seed)
+        self.knob = 0.5
+        self.hidden = tuple(hidden)
+        self.skipped = 0
+        self.last_loss: float | None = None
+        self.measured = True
+        self._setup_model()
+        self._good = self._copy()
+
+    def use_structure(self, structure: Structure) -> None:
+        """Take a newer analytic prediction as what the correction is added to."""
+        self.base.structure = structure
+
+    def use_reward(self, linear: bool) -> None:
+        """Forget the third value; unless the reward is linear it is learned anew."""
+        self.base.linear = linear
+        self.base.shift, self.base.scale = 0.0, 1.0
+        self.measured = linear
+        with th.no_grad():
+            for network in (self.q_net, self.q_net_target):
+                network.last.weight[2::VALUES] = 0.0
+                network.last.bias[2::VALUES] = 0.0
+        self.keep()
+
+    def train(self, gradient_steps: int, batch_size: int = 128) -> None:
+        """Take gradient steps; one whose loss is not finite is skipped and counted.
+
+        After such a step the networks are those of the last ``keep``.
+        """
+        self.policy.set_training_mode(True)
+        self._update_learning_rate(self.policy.optimizer)
+        if not self.measured:
+            self._measure_rewards()
+        for _ in range(gradient_steps):
+            loss = self._loss(self.replay_buffer.draw(batch_size, self.rng))
+            self.policy.optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            norm = th.nn.utils.clip_grad_norm_(self.q_net.parameters(), self.max_grad_norm)
+            if not (th.isfinite(loss) and th.isfinite(norm)):
+                self.skipped += 1
+                self.restore()
+                continue
+            self.policy.optimizer.step()
+            polyak_update(self.q_net.parameters(), self.q_net_target.parameters(), self.tau)
+            self.last_loss = loss.item()
+            self.logger.record_mean("train/loss", self.last_loss)
+        self._n_updates += gradient_steps
+
+    def keep(self) -> None:
+        """Remember the networks and the optimiser as good."""
+        self._good = self._copy()
+
+    def restore(self) -> None:
+        """Return to the networks and the optimiser last kept."""
+        self.set_parameters(cast(Any, self._good))
+
+    @property
+    def updates(self) -> int:
+        """Gradient steps taken."""
+        return self._n_updates
+
+    @updates.setter
+    def updates(self, count: int) -> None:
+        self._n_updates = count
+
+    def exported(self) -> dict[str, Array]:
+        """The averaged network's layers, for a snapshot."""
+        return self.q_net_target.exported()
+
+    def adopt(self, weights: dict[str, Array]) -> None:
+        """Carry on from a snapshot's layers.
+
+        Raises:
+            ValueError: if they have other shapes.
+        """
+        for network in (self.q_net, self.q_net_target):
+            network.adopt(weights)
+        self.keep()
+
+    def tensors(self) -> dict[str, np.ndarray[Any, Any]]:
+        """Networks and optimiser as named arrays."""
+        parameters = self.get_parameters()
+        out = {f"policy/{name}": t.numpy().copy() for name, t in parameters["policy"].items()}
+        for i, state in parameters["policy.optimizer"]["state"].items():
+            out |= {f"optimizer/{i}/{name}": t.numpy().copy() for name, t in state.items()}
+        return out
+
+    def load_tensors(self, tensors: dict[str, np.ndarray[Any, Any]]) -> None:
+        """Carry on from ``tensors()``.
+
+        Raises:
+            ValueError: if they do not fit these networks.
+        """
+        policy: dict[str, th.Tensor] = {}
+        states: dict[int, dict[str, th.Tensor]] = {}
+        for key, array in tensors.items():
+            if not np.isfinite(array).all():
+                raise ValueError(f"{key} is not finite")
+            kind, _, name = key.partition("/")
+            if kind == "policy":
+                policy[name] = th.from_numpy(array.copy())
+            else:
+                i, _, part = name.partition("/")
+                states.setdefault(int(i), {})[part] = th.from_numpy(array.copy())
+        groups = self.policy.optimizer.state_dict()["param_groups"]
+        try:
+            optimizer = {"state": states, "param_groups": groups}
+            self.set_parameters(cast(Any, {"policy": policy, "policy.optimizer": optimizer}))
+        except RuntimeError as e:
+            raise ValueError(f"the networks have another shape: {e}") from None
+        self.keep()
+
+    def _copy(self) -> dict[str, dict[str, Any]]:
+        copied: dict[str, dict[str, Any]] = _clone(self.get_parameters())
+        return copied
+
+    def _measure_rewards(self) -> None:
+        """Centre and spread of the rewards seen so far, so that any range is learned alike."""
+        rows = self.replay_buffer.latest(4096)
+        rewards = self.judge(rows, sample_speeds(len(rows), self.knob, self.rng))[:, 2]
+        rewards = rewards[np.isfinite(rewards)]
+        if len(rewards):
+            self.base.shift = float(rewards.mean())
+            self.base.scale = max(float(rewards.std()), 1e-3)
+            self.measured = True
+
+    def _loss(self, rows: Rows) -> th.Tensor:
+        speeds = sample_speeds(len(rows), self.knob, self.rng)
+        judged = self.judge(rows, speeds)
+        judged[:, :2] = np.clip(judged[:, :2], 0.0, COMPONENT_BOUND)
+        rows.observations[:, SPEED_INDEX] = speeds
+        rows.following[:, SPEED_INDEX] = speeds
+        taken = np.arange(len(rows)), rows.actions
+        correction = self.q_net.correction(rows.observations)
+        values = self.base.values(correction, rows.observations)[taken]
+        finite = np.isfinite(judged)
+        now = th.from_numpy(np.where(finite, judged, 0.0).astype(np.float32))
+        target = (1.0 - self.gamma) * now + self.gamma * self._afterwards(rows)
+        units = th.tensor([1.0, 1.0, self.base.scale])
+        misses = functional.smooth_l1_loss(values / units, target / units, reduction="none")
+        weights = th.from_numpy(self._weights(rows.outcomes, finite))
+        self._record(values, misses)
+        corrected = correction[..., :2].square().mean()
+        pull = self.anchor / self.replay_buffer.size()
+        return (misses * weights).sum(1).mean() + pull * corrected
+
+    def _afterwards(self, rows: Rows) -> th.Tensor:
+        """Averaged values of the best next depth, shape (n, VALUES)."""
+        with th.no_grad():
+            online = self.q_net(rows.following).numpy()
+            best = scalarise(online, rows.following[:, SPEED_INDEX], self.base.linear).argmax(-1)
+            averaged: th.Tensor = self.q_net_target(rows.following)
+            return averaged[np.arange(len(rows)), best]
+
+    def _weights(self, outcomes: np.ndarray[Any, Any], finite: Any) -> Any:
+        """How much each row and value counts, shape (n, VALUES), about 1 on average."""
+        emitted, steps = outcomes[:, _EMITTED], outcomes[:, _STEPS]
+        weight = emitted * steps / np.maximum(outcomes[:, _REQUEST_STEPS], 1.0)
+        weight = np.minimum(weight / max(float(weight.mean()), 1e-6), _HEAVIEST)
+        out = np.repeat(weight[:, None], VALUES, axis=1) * finite
+        out[:, 2] = 0.0 if self.base.linear else finite[:, 2]
+        return out.astype(np.float32)
+
+    def _record(self, values: th.Tensor, misses: th.Tensor) -> None:
+        means, losses = values.detach().mean(0).tolist(), misses.detach().mean(0).tolist()
+        for i, name in enumerate(("latency", "cost", "reward")[: 2 if self.base.linear else 3]):
+            self.logger.record_mean(f"train/q_{name}", means[i])
+            self.logger.record_mean(f"train/loss_{name}", losses[i])
+
+
+def observation_space() -> spaces.Box:
+    """Raw observations as a Gymnasium space: bounded in type only, as they are never clipped."""
+    return spaces.Box(-np.inf, np.inf, (DEPTH_SPACE.size,), np.float32)
+
+
+def sample_speeds(count: int, knob: float, rng: np.random.Generator) -> Floats:
+    """Speeds to relabel rows with: half anywhere, the others at both ends and at the knob."""
+    speeds = rng.random(count)
+    fixed = rng.choice([0.0, 1.0, knob], size=count)
+    return np.where(rng.random(count) < 0.5, speeds, fixed)
+
+
+def _clone(tree: Any) -> Any:
+    if isinstance(tree, th.Tensor):
+        return tree.detach().clone()
+    if isinstance(tree, dict):
+        return {key: _clone(value) for key, value in tree.items()}
+    return tree
