@@ -1,0 +1,104 @@
+from itertools import chain
+
+import numpy as np
+import pytest
+from factories import State, World, beat
+from flyball.controller.board import layout
+from flyball.controller.learner import Learner
+from flyball.controller.settings import LearnerSettings
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+SETTINGS = LearnerSettings(publish_seconds=0.0, board_seconds=0.0)
+
+
+def read(run):
+    events = EventAccumulator(str(run), {"scalars": 0, "histograms": 0, "tensors": 0})
+    return events.Reload()
+
+
+def last(events, tag):
+    return events.Scalars(tag)[-1].value
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    run, world = tmp_path_factory.mktemp("run"), World()
+    learner = Learner(SETTINGS, run)
+    learner.speed(0.25)
+    for _ in range(4):
+        learner.ingest(world.info(), world.transitions(50, [State(4, "easy")]))
+        learner.beat(beat(world.info()), queue=7)
+        learner.step(0.05)
+        learner.publish()
+    learner.close()
+    return run
+
+
+@pytest.mark.parametrize(
+    ("tag", "low", "high"),
+    [
+        ("rollout/latency", 0.3, 0.7),
+        ("rollout/cost", 1.05, 1.35),
+        ("rollout/reward", -1.3, -0.4),
+        ("rollout/epsilon", 0.05, 0.5),
+        ("serve/seconds_per_token", 0.005, 0.03),
+        ("serve/dollars_per_token", 1e-7, 1e-6),
+        ("serve/acceptance_1", 0.85, 1.0),
+        ("serve/acceptance_6", 0.8, 1.0),
+        ("serve/depth_mean", 2.0, 4.0),
+        ("serve/speed", 0.25, 0.25),
+        ("serve/version", 1.0, 4.0),
+        ("train/step_time_error", 0.0, 0.2),
+        ("train/q_latency", 0.2, 1.2),
+        ("train/q_cost", 0.8, 1.5),
+        ("train/loss", 0.0, 1.0),
+        ("wire/queue", 7, 7),
+        ("wire/decide_us_p50", 30, 30),
+    ],
+)
+def test_a_point_says_what_was_measured(run, tag, low, high):
+    events = read(run)
+    values = [event.value for event in events.Scalars(tag)]
+    assert low - 1e-6 <= np.mean(values[-3:]) <= high + 1e-6
+
+
+def test_shares_of_depths_sum_to_one(run):
+    events = read(run)
+    shares = [last(events, f"serve/depth_share_{k}") for k in range(9)]
+    tags = set(events.Tags()["scalars"])
+    assert "serve/tokens_per_second" in tags
+    assert sum(shares) == pytest.approx(1.0)
+    assert "serve/depth" in events.Tags()["histograms"]
+
+
+def test_hyperparameters_and_the_layout_are_there(run):
+    events = read(run)
+    assert any("hparams" in tag for tag in events.summary_metadata)
+    assert any("custom_scalars" in tag for tag in events.Tags()["tensors"])
+
+
+def test_every_chart_of_the_layout_has_a_tag_that_is_written(run):
+    tags = set(read(run).Tags()["scalars"]) | {"train/q_reward"}
+    charts = chain.from_iterable(category.values() for category in layout(6).values())
+    for _, patterns in charts:
+        assert {pattern.strip("^$") for pattern in patterns} <= tags
+
+
+def test_steps_continue_after_a_restart(tmp_path):
+    world = World()
+    first = Learner(SETTINGS, tmp_path)
+    first.ingest(world.info(), world.transitions(40))
+    first.checkpoint()
+    first.close()
+    second = Learner(SETTINGS, tmp_path)
+    second.ingest(world.info(), world.transitions(10))
+    second.close()
+    steps = [event.step for event in read(tmp_path).Scalars("rollout/transitions")]
+    assert steps == [40, 50]
+
+
+def test_a_point_without_any_traffic_is_written_too(tmp_path):
+    learner = Learner(SETTINGS, tmp_path)
+    learner.step(0.0)
+    learner.close()
+    assert last(read(tmp_path), "rollout/transitions") == 0

@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from factories import World
+from flyball import __version__
+from flyball.controller.cli import main
+from ports import free_ports
+from running import ControllerUnderTest, Peer, until
+from wire_engine import WireEngine
+
+
+@pytest.fixture(scope="module")
+def controller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControllerUnderTest]:
+    with ControllerUnderTest(tmp_path_factory.mktemp("here") / "run") as controller:
+        yield controller
+
+
+class Run:
+    """The command line in this process: its exit code and what it said."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        self._capsys, self._monkeypatch = capsys, monkeypatch
+
+    def __call__(self, *arguments: str) -> tuple[int, str, str]:
+        self._monkeypatch.setattr(sys, "argv", ["flyball", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = self._capsys.readouterr()
+        code = ended.value.code
+        return (code if isinstance(code, int) else 0), out, err
+
+    def refused(self, *arguments: str) -> str:
+        """What is said of a command that must be refused: one line, exit code 2."""
+        code, _, err = self(*arguments)
+        assert code == 2, err
+        assert err.startswith("error: ")
+        assert err.count("\n") == 1
+        assert "Traceback" not in err
+        return err
+
+
+@pytest.fixture
+def run(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    controller: ControllerUnderTest,
+) -> Run:
+    monkeypatch.setenv("FLYBALL_URL", controller.url)
+    return Run(capsys, monkeypatch)
+
+
+def test_the_command_line_starts_without_the_heavy_packages() -> None:
+    heavy = ("torch", "vllm", "stable_baselines3", "matplotlib", "numpy")
+    code = f"import flyball.controller.cli, sys; print([m for m in {heavy} if m in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
+
+
+def test_every_command_says_what_it_does(run: Run) -> None:
+    commands = ("serve", "demo", "knob", "reward", "reward use", "status", "mode", "pin")
+    commands += ("controller", "keys", "models train", "models verify", "tensorboard", "bench")
+    for command in commands:
+        code, out, _ = run(*command.split(), "--help")
+        assert code == 0
+        assert "Example: flyball" in " ".join(out.split()), command
+
+
+def test_the_version_is_shown(run: Run) -> None:
+    assert run("--version")[:2] == (0, f"flyball {__version__}\n")
+
+
+def test_the_knob_is_followed_to_every_engine(run: Run, controller: ControllerUnderTest) -> None:
+    with WireEngine(str(controller.address), "followed"):
+        until(lambda: _live(controller, "followed"))
+        code, out, _ = run("knob", "0.8")
+        assert code == 0
+        assert out.startswith("speed 0.8\n")
+        assert "followed: in force after" in out
+    assert run("knob")[1] == "speed 0.8\n"
+
+
+def _live(controller: ControllerUnderTest, name: str) -> bool:
+    return any(e["engine"] == name and e["live"] for e in controller.client.status()["engines"])
+
+
+@pytest.mark.parametrize("speed", ["1.5", "-0.5", "nan", "fast", ""])
+def test_a_bad_speed_is_refused_before_anything_is_asked(
+    run: Run, speed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLYBALL_URL", f"http://127.0.0.1:{free_ports(1)}")
+    assert "[0, 1]" in run.refused("knob", speed)
+
+
+def test_nobody_there_is_said_in_one_line(run: Run) -> None:
+    url = f"http://127.0.0.1:{free_ports(1)}"
+    for command in (("knob",), ("status", "--once"), ("reward",), ("mode", "a", "off")):
+        assert "no controller answers" in run.refused(*command, "--url", url)
+
+
+def test_a_reward_is_shown_swapped_and_refused(run: Run) -> None:
+    assert run("reward", "use", "goodput")[1] == "goodput\n"
+    assert "'goodput' stays in force" in run.refused("reward", "use", "nowhere:Nothing")
+    assert run("reward")[1] == "goodput\n"
+    listed = run("reward", "list")[1].split()
+    assert {"latency-cost", "goodput", "cost-under-latency"} <= set(listed)
+    assert run("reward", "use", "latency-cost")[0] == 0
+
+
+def test_status_is_a_table_or_json(run: Run, controller: ControllerUnderTest) -> None:
+    with Peer(controller.address, "tabled") as peer:
+        peer.beat(speed=0.25, decisions=12345)
+        peer.report(World().transitions(10))
+        until(lambda: _live(controller, "tabled"))
+        _, out, _ = run("status", "--once")
+        assert "tabled" in out
+        assert "12345" in out
+        assert "accepted at" in out
+    code, out, _ = run("status", "--json")
+    assert code == 0
+    assert any(e["engine"] == "tabled" for e in json.loads(out)["engines"])
+
+
+def test_mode_and_pin_reach_the_engine(run: Run, controller: ControllerUnderTest) -> None:
+    with Peer(controller.address, "ordered") as peer:
+        peer.beat()
+        until(lambda: _live(controller, "ordered"))
+        assert run("mode", "ordered", "shadow")[0] == 0
+        assert peer.order_on(b"mode/ordered").mode == "shadow"
+        assert run("pin", "ordered", "3")[0] == 0
+        assert peer.order_on(b"pin/ordered").depth == 3
+        assert run("pin", "ordered", "--release")[0] == 0
+        assert peer.order_on(b"pin/ordered").depth is None
+        assert "DEPTH" in run.refused("pin", "ordered")
+        assert "shadow" in run.refused("mode", "ordered", "turbo")
+    assert "no engine 'nobody'" in run.refused("pin", "nobody", "1")
+
+
+def test_keys_are_made_once(run: Run, tmp_path: Path) -> None:
+    assert run("keys", str(tmp_path / "keys"))[1].count(".key") == 4
+    assert "exists" in run.refused("keys", str(tmp_path / "keys"))
+
+
+def test_bad_options_of_the_controller_are_refused(run: Run, tmp_path: Path) -> None:
+    for option, value, says in (
+        ("--speed", "1.5", "[0, 1]"),
+        ("--speed", "fast", "[0, 1]"),
+        ("--reward", "nowhere:Nothing", "does not import"),
+        ("--prices", "free", "compute, engine_time"),
+        ("--learner-share", "0", "(0, 1]"),
+        ("--address", "nowhere", "tcp://HOST:PORT"),
+        ("--http", "nowhere", "HOST:PORT"),
+        ("--log-level", "loud", "debug, info"),
+        ("--keys", str(tmp_path), "flyball keys"),
+        ("--nice", "20", "[0, 19]"),
+    ):
+        ports = free_ports(4)
+        given = {"--address": f"tcp://127.0.0.1:{ports}", "--http": f"127.0.0.1:{ports + 3}"}
+        given |= {"--run": str(tmp_path / "run"), option: value}
+        assert says in run.refused("controller", *(word for pair in given.items() for word in pair))
+    exposed = run.refused("controller", "--address", "tcp://0.0.0.0:29757")
+    assert "CURVE keys" in exposed
+    assert "a token" in exposed
+
+
+def _model(folder: Path, size: int, tokens: dict[str, int]) -> Path:
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"vocab_size": size}))
+    tokenizer = {"model": {"type": "BPE", "vocab": tokens, "merges": []}}
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    return folder
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> tuple[str, ...]:
+    """Options that name two folders which pass as models."""
+    target, draft = (_model(tmp_path / name, 2, {"a": 0, "b": 1}) for name in ("target", "draft"))
+    return ("--model", str(target), "--draft", str(draft))
+
+
+def test_models_that_cannot_be_served_are_refused(
+    run: Run, tmp_path: Path, pair: tuple[str, ...]
+) -> None:
+    other = _model(tmp_path / "other", 3, {"a": 0, "b": 1, "c": 2})
+    assert "no model folder" in run.refused("serve", "--model", "/no/where", *pair[2:])
+    assert "vocabularies differ" in run.refused("serve", *pair[:2], "--draft", str(other))
+    assert "both --model and --draft" in run.refused("serve", *pair[:2])
+
+
+def test_bad_options_of_serve_are_refused_and_nothing_is_started(
+    run: Run, tmp_path: Path, pair: tuple[str, ...]
+) -> None:
+    first = free_ports(5)
+    with socket.create_server(("127.0.0.1", first + 4)):
+        for options, says in (
+            (("--speed", "1.5"), "[0, 1]"),
+            (("--k-max", "9"), "[1, 8]"),
+            (("--static-depth", "7"), "[0, 6]"),
+            (("--engine-cores", "all"), "0-3"),
+            (("--reward", "nowhere:Nothing"), "does not import"),
+            (("--controller", "here"), "tcp://HOST:PORT"),
+            (("--port", str(first + 4)), f"port in use: 127.0.0.1:{first + 4}"),
+            (("--http", f"127.0.0.1:{first + 4}"), f"port in use: 127.0.0.1:{first + 4}"),
+            (("--address", f"tcp://127.0.0.1:{first + 2}"), "wanted for orders"),
+            (("--port", str(first)), "port in use"),  # the controller's own
+        ):
+            given = ["--port", str(first + 3), "--address", f"tcp://127.0.0.1:{first}"]
+            given += ["--http", f"127.0.0.1:{free_ports(1)}", "--run", str(tmp_path / "run")]
+            assert says in run.refused("serve", *pair, *given, *options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_tensorboard_without_a_run_says_so(run: Run, tmp_path: Path) -> None:
+    assert "no run in" in run.refused("tensorboard", "--root", str(tmp_path))
+    assert "no folder" in run.refused("tensorboard", str(tmp_path / "none"))
+
+
+def test_an_unknown_benchmark_is_refused_with_those_there_are(run: Run) -> None:
+    assert "overhead, lossless" in run.refused("bench", "everything")

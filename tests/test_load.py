@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import uvicorn
+from flyball.benchmarks.load import summary
+from flyball.inference.load import (
+    Load,
+    LoadError,
+    LoadSettings,
+    RequestRecord,
+    prompt_stream,
+    run_load,
+)
+from flyball.inference.models.prompts import Prompt
+from flyball.inference.traffic import Traffic
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+
+class Api:
+    """An OpenAI API that answers every prompt with its own length in tokens."""
+
+    def __init__(self) -> None:
+        self.bodies: list[dict[str, object]] = []
+        self.under_way = self.most_under_way = 0
+        self.peers: set[tuple[str, int]] = set()
+        self.status = 200
+        self.seconds = 0.01
+        app = Starlette(
+            routes=[
+                Route("/v1/models", self._models),
+                Route("/v1/completions", self._completions, methods=["POST"]),
+            ]
+        )
+        config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="off")
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, daemon=True)
+
+    def start(self) -> Api:
+        self._thread.start()
+        while not self._server.started:
+            time.sleep(0.005)
+        port = self._server.servers[0].sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        return self
+
+    def stop(self) -> None:
+        self._server.should_exit = self._server.force_exit = True
+        self._thread.join(timeout=5)
+
+    async def _models(self, _: Request) -> Response:
+        return JSONResponse({"data": [{"id": "model"}]})
+
+    async def _completions(self, request: Request) -> Response:
+        body = await request.json()
+        self.bodies.append(body)
+        self.peers.add(request.client)
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        await asyncio.sleep(self.seconds)
+        self.under_way -= 1
+        if self.status != 200:
+            return PlainTextResponse("the engine is on fire", self.status)
+        tokens = body["max_tokens"]
+        if body.get("stream"):
+            return StreamingResponse(self._stream(tokens), media_type="text/event-stream")
+        choice = {"text": "x" * tokens, "token_ids": list(range(tokens))}
+        return JSONResponse({"choices": [choice], "usage": {"completion_tokens": tokens}})
+
+    async def _stream(self, tokens: int):
+        # Several tokens per chunk, as speculation sends them.
+        for i in range(0, tokens, 3):
+            yield f"data: {json.dumps({'choices': [{'text': 'x' * min(3, tokens - i)}]})}\n\n"
+        usage = json.dumps({"choices": [], "usage": {"completion_tokens": tokens}})
+        yield f"data: {usage.replace(': ', ':')}\n\ndata: [DONE]\n\n"
+
+
+@pytest.fixture
+def api() -> Iterator[Api]:
+    api = Api().start()
+    yield api
+    api.stop()
+
+
+def some(n: int) -> Iterator[Prompt]:
+    return (Prompt(f"prompt {i}", "prose") for i in range(n))
+
+
+def endless() -> Iterator[Prompt]:
+    while True:
+        yield Prompt("on and on", "prose")
+
+
+def test_as_many_requests_are_under_way_as_asked_for_on_as_many_connections(api: Api) -> None:
+    records = run_load(LoadSettings(url=api.url, concurrency=3), some(12))
+    assert len(records) == 12
+    assert api.most_under_way == 3
+    assert len(api.peers) == 3
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_tokens_are_the_engines_own_count(api: Api, stream: bool) -> None:
+    settings = LoadSettings(url=api.url, concurrency=2, max_tokens=10, stream=stream)
+    records = run_load(settings, some(4))
+    assert [record.tokens for record in records] == [10] * 4
+    assert all(record.error is None for record in records)
+
+
+def test_streaming_tells_when_the_first_token_came(api: Api) -> None:
+    (streamed,) = run_load(LoadSettings(url=api.url, stream=True), some(1))
+    (whole,) = run_load(LoadSettings(url=api.url), some(1))
+    assert streamed.start < streamed.first <= streamed.end
+    assert math.isnan(whole.first)
+
+
+def test_what_was_asked_for_is_sent(api: Api) -> None:
+    settings = LoadSettings(
+        url=api.url,
+        max_tokens=5,
+        temperature=1.0,
+        ignore_eos=True,
+        token_ids=True,
+        arguments={"flyball_class": "tools", "flyball_speed": 0.25},
+    )
+    (record,) = run_load(settings, some(1))
+    assert record.token_ids == [0, 1, 2, 3, 4]
+    assert api.bodies[0] == {
+        "model": "model",
+        "prompt": "prompt 0",
+        "max_tokens": 5,
+        "temperature": 1.0,
+        "ignore_eos": True,
+        "return_token_ids": True,
+        "vllm_xargs": {"flyball_class": "tools", "flyball_speed": 0.25},
+    }
+
+
+def test_the_number_of_requests_bounds_it(api: Api) -> None:
+    records = run_load(LoadSettings(url=api.url, concurrency=4, requests=6), endless())
+    assert sorted(record.number for record in records) == list(range(6))
+
+
+def test_a_failed_request_is_recorded_with_its_reason_and_the_load_goes_on(api: Api) -> None:
+    api.status = 500
+    records = run_load(LoadSettings(url=api.url, concurrency=2), some(3))
+    assert [record.error for record in records] == ["HTTP 500: the engine is on fire"] * 3
+
+
+def test_a_request_that_takes_too_long_fails(api: Api) -> None:
+    api.seconds = 5.0
+    (record,) = run_load(LoadSettings(url=api.url, timeout=0.1), some(1))
+    assert record.error is not None
+    assert "ReadTimeout" in record.error
+
+
+def test_traffic_goes_on_until_it_is_stopped(api: Api) -> None:
+    load = Load(LoadSettings(url=api.url, concurrency=2), endless())
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        running = asyncio.create_task(load.run(stop))
+        while len(load.records) < 5:
+            await asyncio.sleep(0.01)
+        stop.set()
+        await running
+
+    asyncio.run(main())
+    assert len(load.records) >= 5
+    assert all(record.error is None for record in load.records)
+
+
+def test_traffic_in_a_thread_ends_when_stopped(api: Api) -> None:
+    with Traffic(LoadSettings(url=api.url, workload="tool_calls", concurrency=2)) as traffic:
+        while len(traffic.records) < 4:
+            time.sleep(0.01)
+        assert traffic.alive
+    assert not traffic.alive
+    assert {record.content_class for record in traffic.records} == {"tool_calls"}
+
+
+def test_an_api_that_is_not_there_is_named() -> None:
+    with pytest.raises(LoadError, match=r"no OpenAI API at http://127.0.0.1:9.*is the engine up"):
+        run_load(LoadSettings(url="http://127.0.0.1:9"), some(1))
+    traffic = Traffic(LoadSettings(url="http://127.0.0.1:9", workload="tool_calls")).start()
+    with pytest.raises(LoadError, match="no OpenAI API"):
+        traffic.stop()
+
+
+def test_a_mixed_workload_takes_the_classes_in_turn() -> None:
+    source = prompt_stream("mixed", seed=3)
+    drawn = [next(source) for _ in range(6)]
+    assert [prompt.content_class for prompt in drawn] == ["code", "tool_calls", "prose"] * 2
+    again = prompt_stream("mixed", seed=3)
+    assert [next(again) for _ in range(6)] == drawn
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"workload": "poems"}, "there are code, tool_calls, prose, mixed"),
+        ({"concurrency": 0}, "at least 1"),
+        ({"max_tokens": 0}, "at least 1"),
+        ({"url": "127.0.0.1:8000"}, "http://HOST:PORT"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(wrong: dict, reason: str) -> None:
+    with pytest.raises(LoadError, match=reason):
+        LoadSettings(**{"url": "http://127.0.0.1:1", **wrong})
+
+
+def test_a_load_without_a_bound_is_refused() -> None:
+    with pytest.raises(LoadError, match="needs a bound"):
+        run_load(LoadSettings(url="http://127.0.0.1:1"))
+
+
+def test_a_summary_counts_tokens_and_failures() -> None:
+    records = [
+        RequestRecord(0, "code", 0.0, first=0.5, end=1.5, tokens=11),
+        RequestRecord(1, "code", 0.0, end=1.0, error="HTTP 500: no"),
+    ]
+    found = summary(records, seconds=2.0)
+    assert (found["requests"], found["failed"]) == (2, 1)
+    assert found["tokens_per_second"] == pytest.approx(5.5)
+    assert found["first_token_s_p50"] == pytest.approx(0.5)
+    assert found["per_output_token_s_p50"] == pytest.approx(0.1)
+    assert found["errors"] == ["HTTP 500: no"]

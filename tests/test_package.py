@@ -1,0 +1,31 @@
+"""The package as a whole: its public names, its weight, its rooms."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import flyball
+import pytest
+
+HEAVY = ("torch", "vllm", "transformers", "stable_baselines3", "gymnasium", "matplotlib")
+
+
+@pytest.mark.parametrize("module", ["flyball", "flyball.controller.cli", "flyball.inference.vllm"])
+def test_importing_is_light(module: str) -> None:
+    code = f"import {module}, sys; print([m for m in {HEAVY!r} if m in sys.modules])"
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    assert found == "[]"
+
+
+def test_every_public_name_is_there() -> None:
+    for name in flyball.__all__:
+        assert getattr(flyball, name) is not None
+    assert set(flyball._HOMES) == set(flyball.__all__) - {"__version__"}
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = flyball.nothing

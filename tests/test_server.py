@@ -1,0 +1,44 @@
+"""The command line that a vLLM server is started with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from flyball.inference.vllm.server import EngineProcess
+
+
+def process(**options: object) -> EngineProcess:
+    return EngineProcess(Path("target"), Path("draft"), 8000, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_without_a_compiler_nothing_is_compiled(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, found: bool
+) -> None:
+    compiler = tmp_path / "g++"
+    if found:
+        compiler.touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    assert ("--enforce-eager" in process().command()) is not found
+
+
+def test_further_arguments_come_last_and_win() -> None:
+    assert process(extra=["--dtype", "float32"]).command()[-2:] == ["--dtype", "float32"]
+
+
+def test_what_is_governed_is_told_to_vllm() -> None:
+    command = " ".join(process().command())
+    assert "--scheduler-cls flyball.inference.vllm.GovernedAsyncScheduler" in command
+    assert '"num_speculative_tokens": 6' in command
+    assert "--scheduler-cls" not in process(scheduler=None).command()
+
+
+def test_the_governor_is_told_by_the_environment() -> None:
+    told = process(controller="tcp://127.0.0.1:1", static_depth=0, env={"FLYBALL_MODE": "freeze"})
+    environment = told.environment()
+    assert environment["FLYBALL_CONTROLLER"] == "tcp://127.0.0.1:1"
+    assert environment["FLYBALL_STATIC_DEPTH"] == "0"
+    assert environment["FLYBALL_MODE"] == "freeze"
+    assert "FLYBALL_STATIC_DEPTH" not in process().environment()

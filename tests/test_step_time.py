@@ -1,0 +1,130 @@
+import numpy as np
+import pytest
+from factories import COEFFICIENTS, State, World, depth_features, outcome_features
+from flyball.policies.step_time import FEATURES, PRIOR, StepTimeModel
+
+
+def rows(rng, count, coefficients=COEFFICIENTS, noise=0.05):
+    """Features of intervals as loads vary, and noisy seconds per step."""
+    batch = rng.integers(1, 32, count)
+    depth = rng.integers(0, 7, count)
+    context = rng.uniform(50, 2000, count)
+    prefill = rng.choice([0.0, 0.0, 100.0, 400.0], count)
+    features = np.stack(
+        [np.ones(count), batch, depth, depth * batch, prefill, batch * context], axis=1
+    )
+    seconds = features @ np.array(coefficients) * rng.lognormal(0.0, noise, count)
+    return features, seconds
+
+
+def fed(features, seconds):
+    model = StepTimeModel()
+    for x, y in zip(features, seconds, strict=True):
+        model.update(x, y)
+    return model
+
+
+def test_recovers_known_coefficients_from_noisy_intervals():
+    features, seconds = rows(np.random.default_rng(0), 1500)
+    model = fed(features, seconds)
+    assert np.allclose(model.coefficients[:5], COEFFICIENTS[:5], rtol=0.15)
+    assert model.error < 0.06
+
+
+def test_predictions_are_not_biased_by_noise():
+    features, seconds = rows(np.random.default_rng(1), 3000, noise=0.3)
+    model = fed(features, seconds)
+    truth = features @ np.array(COEFFICIENTS) * np.exp(0.3**2 / 2)
+    assert (features @ model.coefficients / truth).mean() == pytest.approx(1.0, abs=0.05)
+
+
+def test_intervals_in_one_block_count_as_much_as_one_by_one():
+    features, seconds = rows(np.random.default_rng(2), 400)
+    block = StepTimeModel()
+    block.update_many(features[:200], seconds[:200])
+    block.update_many(features[200:], seconds[200:])
+    single = fed(features, seconds)
+    assert np.allclose(features @ block.coefficients, features @ single.coefficients, rtol=0.05)
+
+
+def test_scale_of_the_machine_is_known_after_one_interval():
+    truth = PRIOR * 40.0
+    x = depth_features(4, 300, 0.0, 6)[3].astype(float)
+    model = fed(x[None], np.array([x @ truth]))
+    off = depth_features(4, 300, 0.0, 6)[0]
+    assert off @ model.coefficients == pytest.approx(off @ truth, rel=0.05)
+
+
+def test_one_depth_alone_leaves_coefficients_in_proportion():
+    # Nothing tells drafting from the rest, so no coefficient may run off.
+    x = depth_features(4, 300, 0.0, 6)[3].astype(float)
+    rng = np.random.default_rng(3)
+    model = fed(np.repeat(x[None], 3000, axis=0), x @ PRIOR * rng.lognormal(0, 0.1, 3000))
+    assert (model.coefficients >= 0).all()
+    off = depth_features(4, 300, 0.0, 6)[0]
+    assert off @ model.coefficients == pytest.approx(off @ PRIOR, rel=0.1)
+
+
+def test_coefficients_are_never_below_zero():
+    features, seconds = rows(np.random.default_rng(4), 300, (20e-3, 0, 0, 0.5e-3, 0, 0), 0.2)
+    model = StepTimeModel()
+    for x, y in zip(features, seconds, strict=True):
+        model.update(x, y)
+        assert (model.coefficients >= 0).all()
+
+
+def test_disturbed_intervals_hardly_move_the_model():
+    rng = np.random.default_rng(5)
+    features, seconds = rows(rng, 1000)
+    seconds[rng.random(1000) < 0.03] *= 50.0
+    model = fed(features, seconds)
+    predicted = features @ model.coefficients / (features @ np.array(COEFFICIENTS))
+    assert np.median(predicted) == pytest.approx(1.0, abs=0.15)
+
+
+def test_a_machine_that_stays_slower_is_followed():
+    rng = np.random.default_rng(6)
+    model = fed(*rows(rng, 1000))
+    features, seconds = rows(rng, 200)
+    for x, y in zip(features, seconds * 5, strict=True):
+        model.update(x, y)
+    truth = features @ np.array(COEFFICIENTS) * 5
+    assert np.median(features @ model.coefficients / truth) == pytest.approx(1.0, abs=0.15)
+
+
+def test_off_is_right_where_the_truth_is_not_linear():
+    world = World(cliff=32)
+    model, state = StepTimeModel(), State(16, "easy")
+    for i in range(400):
+        depth = i % 7
+        outcome = world.outcome(state, depth)
+        model.update(outcome_features(outcome, depth), outcome.seconds / outcome.steps)
+    off = depth_features(16, 300, 0.0, 6)[0] @ model.coefficients
+    assert off == pytest.approx(world.seconds(state)[0], rel=0.2)
+
+
+def test_carries_on_from_its_state():
+    features, seconds = rows(np.random.default_rng(7), 200)
+    model, other = fed(features[:100], seconds[:100]), StepTimeModel()
+    other.restore({k: v.copy() for k, v in model.state().items()})
+    for x, y in zip(features[100:], seconds[100:], strict=True):
+        model.update(x, y)
+        other.update(x, y)
+    assert np.array_equal(model.coefficients, other.coefficients)
+    assert other.count == 200
+
+
+@pytest.mark.parametrize(
+    "damage", [{}, {"moment": np.full((6, 6), np.nan)}, {"target": np.ones(5)}]
+)
+def test_a_state_that_is_none_is_refused(damage):
+    state = StepTimeModel().state() | damage if damage else {}
+    with pytest.raises(ValueError, match="step-time model"):
+        StepTimeModel().restore(state)
+
+
+def test_outcomes_have_the_features_that_depths_predict():
+    world, state = World(), State(4, "easy", context=200.0)
+    outcome = world.outcome(state, 3)
+    assert len(FEATURES) == 6
+    assert np.allclose(outcome_features(outcome, 3), depth_features(4, 200.0, 0.0, 6)[3])
