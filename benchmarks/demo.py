@@ -148,7 +148,7 @@ class _Demo:
         self.turns: list[KnobTurn] = []
         self.requests: list[RequestRecord] = []
         self._traffics = self._visits = 0
-        self._speed = float("nan")
+        self._speed = self.client.knob()
 
     def run(self) -> Measured:
         """All of it."""
@@ -166,7 +166,7 @@ class _Demo:
         tour = [t for t in self.heard if t.decision.at >= start]
         return Measured(
             slices=self.slices,
-            turns=[in_force(turn, self.session.listener.speeds) for turn in self.turns],
+            turns=in_force(self.turns, self.session.listener.speeds),
             tour=tour,
             requests=len(self.requests),
             failed=[r.error for r in self.requests if r.error is not None],

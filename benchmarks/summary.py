@@ -41,10 +41,16 @@ class KnobTurn:
     effect: float = math.nan
 
 
-def in_force(turn: KnobTurn, speeds: Iterable[tuple[float, float]]) -> KnobTurn:
-    """A turn with the time it took, by the times at which the engine's speed changed."""
-    after = (at - turn.at for at, speed in speeds if at >= turn.at and speed == turn.speed)
-    return replace(turn, effect=min(after, default=math.nan))
+def in_force(turns: Sequence[KnobTurn], speeds: Sequence[tuple[float, float]]) -> list[KnobTurn]:
+    """Turns with the time they took, by the times at which the engine's speed changed.
+
+    A turn that was not seen in force before the next one keeps NaN.
+    """
+    found = []
+    for turn, until in zip(turns, [*(t.at for t in turns[1:]), math.inf], strict=True):
+        mine = (at for at, speed in speeds if turn.at <= at < until and speed == turn.speed)
+        found.append(replace(turn, effect=min(mine, default=math.nan) - turn.at))
+    return found
 
 
 @dataclass(frozen=True)
@@ -178,10 +184,11 @@ def _gains(visits: Visits, best: Mapping[float, Arm], seed: int) -> dict[str, fl
 
 def _knob(turns: Sequence[KnobTurn]) -> dict[str, float]:
     effects = [turn.effect for turn in turns if not math.isnan(turn.effect)]
+    counts = {"knob_turns": len(turns), "knob_turns_unseen": len(turns) - len(effects)}
     if not effects:
-        return {"knob_turns": len(turns)}
+        return counts
     return {
-        "knob_turns": len(turns),
+        **counts,
         "knob_seconds_median": float(np.median(effects)),
         "knob_seconds_max": max(effects),
     }

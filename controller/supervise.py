@@ -110,7 +110,7 @@ class ControllerProcess:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C reaches the parent alone, which stops it in order
+                process_group=0,  # Ctrl-C reaches the parent alone, which stops it in order
             )
         self._started = time.monotonic()
 

@@ -151,8 +151,11 @@ def test_a_schedule_fits_its_time(seconds: float, phases: int) -> None:
 
 def test_a_turn_is_in_force_when_the_engine_first_says_so_afterwards() -> None:
     speeds = [(99.0, 1.0), (100.2, 1.0), (100.5, 1.0), (101.0, 0.0)]
-    assert in_force(KnobTurn(100.0, 1.0), speeds).effect == pytest.approx(0.2)
-    assert np.isnan(in_force(KnobTurn(102.0, 1.0), speeds).effect)
+    (turn,) = in_force([KnobTurn(100.0, 1.0)], speeds)
+    assert turn.effect == pytest.approx(0.2)
+    assert np.isnan(in_force([KnobTurn(102.0, 1.0)], speeds)[0].effect)
+    overtaken, _ = in_force([KnobTurn(100.0, 1.0), KnobTurn(100.1, 0.0)], speeds)
+    assert np.isnan(overtaken.effect), "the next turn came first"
 
 
 @pytest.mark.parametrize("wrong", [{"seconds": 1.0}, {"k_max": 9}])

@@ -146,7 +146,9 @@ class EngineProcess:
             stdout=self._output,
             stderr=subprocess.STDOUT if self._output else None,
             stdin=subprocess.DEVNULL,
-            start_new_session=True,  # so that its children end with it
+            # So that its children end with it. No session of its own: vLLM's processes spin while
+            # they wait, and Linux's autogroups let a session that spins starve the others.
+            process_group=0,
         )
         return self
 
