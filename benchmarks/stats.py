@@ -28,7 +28,7 @@ class Interval:
 
 
 def mean_interval(
-    groups: Sequence[Sequence[float]], seed: int = 0, resamples: int = 4000
+    groups: Sequence[Sequence[float]], seed: int = 0, resamples: int = 4000, trim: float = 0.0
 ) -> Interval:
     """The mean over groups of their means, with a percentile bootstrap within the groups.
 
@@ -38,6 +38,8 @@ def mean_interval(
             all have but one measurement are the groups themselves resampled.
         seed: of the resampling.
         resamples: how many.
+        trim: share of the measurements of a group that is left out at either end, in [0, 0.5):
+            what else a machine does is no part of what is measured.
 
     Raises:
         ValueError: if there is nothing, or something that is not finite.
@@ -50,13 +52,24 @@ def mean_interval(
     rng = np.random.default_rng(seed)
     means: Floats = np.zeros(resamples)
     for a in arrays:
-        means += a[rng.integers(len(a), size=(resamples, len(a)))].mean(axis=1)
+        means += _mean(a[rng.integers(len(a), size=(resamples, len(a)))], trim)
     low, high = np.percentile(means / len(arrays), (2.5, 97.5))
-    return Interval(float(np.mean([a.mean() for a in arrays])), float(low), float(high))
+    return Interval(float(np.mean([_mean(a, trim) for a in arrays])), float(low), float(high))
+
+
+def _mean(values: Floats, trim: float) -> Floats:
+    """Trimmed means along the last axis."""
+    out = int(trim * values.shape[-1])
+    kept = np.sort(values)[..., out : values.shape[-1] - out]
+    means: Floats = kept.mean(axis=-1)
+    return means
 
 
 def ratio_interval(
-    pairs: Sequence[Sequence[tuple[float, float]]], seed: int = 0, resamples: int = 4000
+    pairs: Sequence[Sequence[tuple[float, float]]],
+    seed: int = 0,
+    resamples: int = 4000,
+    trim: float = 0.0,
 ) -> Interval:
     """The geometric mean of paired ratios, ours over theirs, with a bootstrap interval.
 
@@ -64,10 +77,11 @@ def ratio_interval(
         pairs: per group, (ours, theirs) as measured side by side; all above 0.
         seed: of the resampling.
         resamples: how many.
+        trim: share of a group's ratios that is left out at either end.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = [[float(np.log(a) - np.log(b)) for a, b in group] for group in pairs]
-    of_logs = mean_interval(logs, seed, resamples)
+    of_logs = mean_interval(logs, seed, resamples, trim)
     return Interval(*(float(np.exp(v)) for v in (of_logs.value, of_logs.low, of_logs.high)))
 
 

@@ -120,3 +120,10 @@ def test_one_category_alone_says_nothing() -> None:
 def test_an_empty_sample_is_refused() -> None:
     with pytest.raises(ValueError, match="not empty"):
         chi_square([], [1])
+
+
+def test_trimming_leaves_out_what_is_far_off() -> None:
+    values = [1.0] * 8 + [100.0, -50.0]
+    assert mean_interval([values], trim=0.2).value == 1.0
+    assert mean_interval([values]).value == pytest.approx(5.8)
+    assert mean_interval([[1.0, 2.0]], trim=0.2).value == 1.5, "too few to leave any out"
