@@ -184,7 +184,10 @@ def _gains(visits: Visits, best: Mapping[float, Arm], seed: int) -> dict[str, fl
 
 def _knob(turns: Sequence[KnobTurn]) -> dict[str, float]:
     effects = [turn.effect for turn in turns if not math.isnan(turn.effect)]
-    counts = {"knob_turns": len(turns), "knob_turns_unseen": len(turns) - len(effects)}
+    counts: dict[str, float] = {
+        "knob_turns": len(turns),
+        "knob_turns_unseen": len(turns) - len(effects),
+    }
     if not effects:
         return counts
     return {
