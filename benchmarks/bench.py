@@ -19,7 +19,7 @@ def run(
 
     Args:
         name: one of ``NAMES``.
-        quick: a rough answer within a minute.
+        quick: a rough answer in a minute or two.
         seed: of everything random.
         progress: is told what happens.
 

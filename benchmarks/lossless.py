@@ -51,19 +51,19 @@ class LosslessOptions(EngineOptions):
     concurrency: int = 8
     """requests under way"""
     prompts: int = 200
-    """prompts at temperature 0; 24 with quick"""
+    """prompts at temperature 0; 12 with quick"""
     max_tokens: int = 64
     """tokens per prompt at temperature 0; 32 with quick"""
     sampled_prompts: int = 6
-    """prompts at temperature 1; 3 with quick"""
+    """prompts at temperature 1; 2 with quick"""
     samples: int = 600
-    """samples of each of them; 300 with quick"""
+    """samples of each of them; 200 with quick"""
 
     def sized(self) -> LosslessOptions:
         """With quick's own sizes where it is asked for."""
         if not self.quick:
             return self
-        return replace(self, prompts=24, max_tokens=32, sampled_prompts=3, samples=300)
+        return replace(self, prompts=12, max_tokens=32, sampled_prompts=2, samples=200)
 
 
 def run(options: LosslessOptions, progress: Progress = print) -> dict[str, Any]:
@@ -109,6 +109,7 @@ def _engines(
         k_max=options.k_max,
         controller=address,
         cores=options.cores,
+        extra=options.serve_extra,
         dtype="float32",
         env={
             "FLYBALL_SNAPSHOT": str(snapshot),
@@ -123,6 +124,7 @@ def _engines(
         None,
         free_ports(),
         cores=options.cores,
+        extra=options.serve_extra,
         dtype="float32",
         log=scratch / "alone.log",
     )

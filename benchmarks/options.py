@@ -22,3 +22,8 @@ class EngineOptions:
     """folder of the draft model; the embedded one by default"""
     cores: frozenset[int] | None = None
     """processors for the models' threads; by default vLLM's choice, all but one"""
+
+    @property
+    def serve_extra(self) -> list[str]:
+        """Further arguments to vLLM: a rough answer does not wait for compilation."""
+        return ["--enforce-eager"] if self.quick else []

@@ -50,13 +50,13 @@ class OverheadOptions(EngineOptions):
     max_tokens: int = 96
     """tokens per request"""
     pairs: int = 80
-    """pairs of slices; 6 with quick"""
+    """pairs of slices; 4 with quick"""
 
 
 def run(options: OverheadOptions, progress: Progress = print) -> dict[str, Any]:
     """Measure, and return a result."""
     pair = models(options.target, options.draft)
-    pairs = 6 if options.quick else options.pairs
+    pairs = 4 if options.quick else options.pairs
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
         address = parse_address(f"tcp://127.0.0.1:{free_ports(3)}")
         listener = stack.enter_context(Listener(address))
@@ -85,6 +85,7 @@ def _engines(
         k_max=options.depth,
         scheduler=None,
         cores=options.cores,
+        extra=options.serve_extra,
         log=scratch / "plain.log",
     )
     governed = EngineProcess(
@@ -95,6 +96,7 @@ def _engines(
         static_depth=options.depth,
         controller=address,
         cores=options.cores,
+        extra=options.serve_extra,
         env={"FLYBALL_SNAPSHOT": str(snapshot), "FLYBALL_MODE": Mode.FREEZE.value},
         log=scratch / "governed.log",
     )
@@ -110,7 +112,7 @@ def _measure(
 ) -> list[tuple[float, float]]:
     """Tokens per second of (governed, plain) for every pair."""
     source = prompt_stream("mixed", options.seed)
-    for engine in (plain, governed) * _WARM_UP:
+    for engine in (plain, governed) * (1 if options.quick else _WARM_UP):
         _slice(options, engine, _work(options, source))
     measured = []
     for i in range(pairs):

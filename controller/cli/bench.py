@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def bench(
     name: Annotated[str, typer.Argument(help="; ".join(f"{n}: {a}" for n, a in NAMES.items()))],
     json: Annotated[Path | None, typer.Option(help="File for the result, as JSON.")] = None,
-    quick: Annotated[bool, typer.Option(help="A rough answer within a minute.")] = False,
+    quick: Annotated[bool, typer.Option(help="A rough answer in a minute or two.")] = False,
     seed: options.Seed = 0,
 ) -> None:
     """Measure something on real engines with the embedded models, and print the figures.
