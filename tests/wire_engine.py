@@ -6,7 +6,9 @@ import threading
 import time
 from typing import Any
 
+import msgspec
 import zmq
+from factories import beat
 from flyball.inference.wire import (
     TOPIC_KNOB,
     TOPIC_PIN,
@@ -14,7 +16,6 @@ from flyball.inference.wire import (
     EngineInfo,
     FromController,
     Knob,
-    Mode,
     Report,
     decode,
     encode,
@@ -122,21 +123,11 @@ class WireEngine:
         return Transition(decision, outcome, self._observation())
 
     def _beat(self) -> Beat:
-        return Beat(
-            info=self.info,
-            at=time.time(),
-            mode=Mode.APPLY,
-            speed=self.speed,
+        return msgspec.structs.replace(
+            beat(self.info, time.time(), self.speed, self._number),
             depth=self.depth,
             version=0,
             pin=self.pin,
             running=4 if self.busy else 0,
             waiting=0,
-            decisions=self._number,
-            dropped=0,
-            refused=0,
-            faults=0,
-            last_fault="",
-            decide_us_p50=10.0,
-            decide_us_p99=20.0,
         )
