@@ -8,7 +8,8 @@ depth.
 Figures:
     throughput_ratio: governed over plain, tokens per second, geometric mean over the pairs without
         the lowest and the highest fifth; with ``_low`` and ``_high``.
-    decide_us_p50, decide_us_p99: a decision's own time in the engine, microseconds.
+    decide_us_p50, decide_us_p99: how long a decision holds the engine up, microseconds.
+    prepare_us_p50, prepare_us_p99: how long deciding takes meanwhile, while the model runs.
     plain_tokens_per_second, governed_tokens_per_second: means over the pairs.
     pairs, decisions, dropped, faults: counts.
 """
@@ -169,6 +170,8 @@ def _figures(
         **ratio_interval([measured], options.seed, trim=_TRIM).figures("throughput_ratio"),
         "decide_us_p50": beat.decide_us_p50,
         "decide_us_p99": beat.decide_us_p99,
+        "prepare_us_p50": beat.prepare_us_p50,
+        "prepare_us_p99": beat.prepare_us_p99,
         "plain_tokens_per_second": float(plain),
         "governed_tokens_per_second": float(governed),
         "pairs": len(measured),

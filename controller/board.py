@@ -152,7 +152,7 @@ class Board:
             self.logger.record(f"wire/{name}", total)
         for name in ("running", "waiting"):
             self.logger.record(f"wire/{name}", sum(getattr(beat, name) for beat in live))
-        for name in ("decide_us_p50", "decide_us_p99"):
+        for name in _MICROSECONDS:
             worst = max((getattr(beat, name) for beat in live), default=0.0)
             self.logger.record(f"wire/{name}", worst)
 
@@ -189,10 +189,13 @@ def layout(k_max: int) -> dict[str, dict[str, list[Any]]]:
         "Whether it keeps up": {
             "lost": chart("wire/dropped", "wire/refused", "wire/faults"),
             "waiting for the learner": chart("wire/queue"),
-            "a decision, microseconds": chart("wire/decide_us_p50", "wire/decide_us_p99"),
+            "a decision, microseconds": chart(*(f"wire/{n}" for n in _MICROSECONDS)),
             "per second": chart("time/transitions_per_second", "time/updates_per_second"),
         },
     }
+
+
+_MICROSECONDS = ("decide_us_p50", "decide_us_p99", "prepare_us_p50", "prepare_us_p99")
 
 
 def _cell(value: Any) -> bool | str | float:

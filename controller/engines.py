@@ -40,7 +40,8 @@ def check_beat(beat: Beat) -> None:
     check_depth(beat.depth, info.k_max)
     check_speed(beat.speed)
     totals = msgspec.structs.astuple(beat.totals)
-    figures = (info.parameter_ratio, beat.at, beat.decide_us_p50, beat.decide_us_p99, *totals)
+    held_up = (beat.decide_us_p50, beat.decide_us_p99, beat.prepare_us_p50, beat.prepare_us_p99)
+    figures = (info.parameter_ratio, beat.at, *held_up, *totals)
     if not all(math.isfinite(f) and f >= 0 for f in figures):
         raise ValueError(f"figures of a beat must be finite and not negative, got {figures}")
 

@@ -1,9 +1,11 @@
 """The governor: inside an engine, it observes, decides, applies and reports.
 
-The engine's adapter calls it at three moments of every step, in the engine's own thread:
-``depth`` before a step is scheduled, ``launch`` once it is, ``land`` when its outcome is known.
-Orders from the controller arrive in another thread, in the order book, which swaps one immutable
-value: the hot path takes no lock and does no I/O that can block.
+The engine's adapter calls it at four moments of every step, in the engine's own thread: ``depth``
+before a step is scheduled, ``launch`` once it is, ``prepare`` while the model runs, ``land`` when
+the step's outcome is known. What follows is decided in ``prepare``, when the thread would only wait
+for the model; ``depth`` then takes what is ready. Orders from the controller arrive in another
+thread, in the order book, which swaps one immutable value: the hot path takes no lock and does no
+I/O that can block.
 """
 
 from __future__ import annotations
@@ -86,10 +88,12 @@ class Governor:
         self._rng = Random(seed)
         self._meters = Meters()
         self._current: Interval | None = None  # decides what this step drafts
+        self._ready: Interval | None = None  # takes effect with the next step
         self._drafted: Interval | None = None  # drafted what the next step verifies
         self._steps = 0  # steps scheduled in the current interval
         self._batch = 0  # requests when the current interval began
-        self._serial = -1
+        self._serial = -1  # of the orders that the latest decision followed
+        self._idled = False  # nothing was in the air for a while before this step
         self._flight: Flight | None = None  # the step launched last
         self._landed: Flight | None = None  # the step whose outcome came last
         self._running = self._waiting = 0
@@ -102,32 +106,51 @@ class Governor:
 
         Args:
             batch: requests that run.
-            load: looks at the engine; called only when a decision is due.
+            load: looks at the engine; called only if orders came or no decision is ready.
         """
+        started = time.perf_counter_ns()
         orders = self.book.orders
-        now = time.perf_counter()
         self._running = batch
         if self.retired or orders.mode is Mode.OFF:
-            self._current = None
-            self._serial = orders.serial
+            self._current = self._ready = None
             return self._static(orders)
-        if (
-            self._current is None
-            or self._steps >= self.steps_per_interval
-            or orders.serial != self._serial
-            or not (batch <= _OTHER * self._batch and self._batch <= _OTHER * batch)
-            or self._is_idle(now)
-        ):
-            self._batch = batch
-            self._decide(batch, load(), orders, now)
+        ready = self._ready
+        if orders.serial != self._serial or (ready is None and self._is_overdue()):
+            ready = self._decide(batch, load(), orders)
+        if ready is not None:
+            self._begin(ready)
+            self._meters.decided(time.perf_counter_ns() - started)
         self._steps += 1
         assert self._current is not None
         return self._current.decision.applied
+
+    def prepare(self, batch: int, load: Callable[[], Load]) -> None:
+        """Decide what the next steps draft, if that is due: to be called while the model runs.
+
+        An engine that never calls this is governed all the same, at a decision's full cost in
+        ``depth`` and without cutting intervals short.
+
+        Args:
+            batch: requests that run.
+            load: looks at the engine; called only when a decision is due.
+        """
+        orders = self.book.orders
+        if (
+            self._current is None
+            or self._ready is not None
+            or orders.mode is Mode.OFF
+            or not self._is_due(batch)
+        ):
+            return
+        started = time.perf_counter_ns()
+        self._ready = self._decide(batch, load(), orders)
+        self._meters.prepared(time.perf_counter_ns() - started)
 
     def launch(self, flight: Flight, depth: int) -> None:
         """A step was scheduled: what it verifies was drafted by the step before."""
         flight.launched = time.perf_counter()
         flight.depth = depth
+        self._idled = self._flight is not None and self._is_idle(flight.launched)
         self._flight = flight
         flight.interval = self._drafted
         if flight.interval is not None:
@@ -182,7 +205,7 @@ class Governor:
         """Something of ours failed; the engine goes on, after a few faults without us."""
         self.faults += 1
         self.last_fault = f"{type(error).__name__}: {error}"
-        self._current = self._drafted = None
+        self._current = self._ready = self._drafted = None
         if self.faults <= FAULT_LIMIT:
             log.exception("governor fault %d", self.faults, exc_info=error)
         if self.faults == FAULT_LIMIT:
@@ -193,6 +216,7 @@ class Governor:
         """The state now; may be called from any thread."""
         orders = self.book.orders
         p50, p99 = self._meters.decide_us()
+        prepare_p50, prepare_p99 = self._meters.prepare_us()
         current = self._current
         idle = self._is_idle(time.perf_counter())
         return Beat(
@@ -212,6 +236,8 @@ class Governor:
             last_fault=self.last_fault or self.book.last_refusal,
             decide_us_p50=p50,
             decide_us_p99=p99,
+            prepare_us_p50=prepare_p50,
+            prepare_us_p99=prepare_p99,
             totals=copy(self._meters.totals),
         )
 
@@ -222,19 +248,29 @@ class Governor:
     def _static(self, orders: Orders) -> int:
         return self.info.static_depth if orders.pinned is None else orders.pinned
 
-    def _decide(self, batch: int, load: Load, orders: Orders, now: float) -> None:
-        """Close the interval in force and open the next."""
-        started = time.perf_counter_ns()
+    def _is_overdue(self) -> bool:
+        """Whether a decision cannot wait to be prepared."""
+        return self._current is None or self._steps > self.steps_per_interval
+
+    def _is_due(self, batch: int) -> bool:
+        """Whether the interval in force has run its time, or its decision no longer fits."""
+        return (
+            self._steps >= self.steps_per_interval
+            or not (batch <= _OTHER * self._batch and self._batch <= _OTHER * batch)
+            or self._idled
+        )
+
+    def _decide(self, batch: int, load: Load, orders: Orders) -> Interval:
+        """The interval that is to follow."""
         before = self._current
-        observation = self._observe(batch, load, orders, now)
+        observation = self._observe(batch, load, orders, time.perf_counter())
         action, propensity, reason = self._choose(observation, orders)
         applied = self._static(orders) if orders.mode in _WATCHING else action
-        self.decisions += 1
-        data = _PACK(*observation)
+        self._batch, self._serial = batch, orders.serial
         decision = Decision(
-            number=self.decisions,
+            number=self.decisions + 1,
             at=time.time(),
-            observation=data,
+            observation=_PACK(*observation),
             action=action,
             applied=applied,
             propensity=propensity,
@@ -243,12 +279,15 @@ class Governor:
             reason=reason,
             pin=orders.pin.number if orders.pin and orders.pinned is not None else 0,
         )
-        switched = before is not None and before.decision.applied != applied
-        self._current = Interval(decision, switched)
-        if before is not None:
-            before.following = data
-        self._steps, self._serial = 0, orders.serial
-        self._meters.decided(time.perf_counter_ns() - started)
+        return Interval(decision, before is not None and before.decision.applied != applied)
+
+    def _begin(self, interval: Interval) -> None:
+        """Put an interval in force; the one before it is over."""
+        if self._current is not None:
+            self._current.following = interval.decision.observation
+        self._current, self._ready = interval, None
+        self._steps = 0
+        self.decisions += 1
 
     def _choose(self, observation: list[float], orders: Orders) -> tuple[int, float, Reason]:
         if orders.pinned is not None:

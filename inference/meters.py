@@ -24,8 +24,8 @@ class Meters:
         self.per_request = 1.0
         self.prefill = 0.0
         self._since = 0.0
-        self._nanoseconds = np.zeros(1024, np.int64)
-        self._count = 0
+        self._decided = _Durations()
+        self._prepared = _Durations()
 
     def step(self, flight: Flight, seconds: float, emitted: int, finished: int) -> None:
         """One engine step."""
@@ -60,12 +60,35 @@ class Meters:
         return self.rate, self.step_ms, self.per_request, self.prefill
 
     def decided(self, nanoseconds: int) -> None:
-        """How long a decision took."""
-        self._nanoseconds[self._count & 1023] = nanoseconds
-        self._count += 1
+        """How long a decision held the engine up."""
+        self._decided.add(nanoseconds)
+
+    def prepared(self, nanoseconds: int) -> None:
+        """How long it took to decide while the model ran."""
+        self._prepared.add(nanoseconds)
 
     def decide_us(self) -> tuple[float, float]:
         """Median and 99th percentile of the last 1,024 decisions, microseconds."""
+        return self._decided.percentiles()
+
+    def prepare_us(self) -> tuple[float, float]:
+        """The same of what was decided while the model ran."""
+        return self._prepared.percentiles()
+
+
+class _Durations:
+    """The last 1,024 durations. A list, as one thread writes while another reads."""
+
+    def __init__(self) -> None:
+        self._nanoseconds: list[int] = [0] * 1024
+        self._count = 0
+
+    def add(self, nanoseconds: int) -> None:
+        self._nanoseconds[self._count & 1023] = nanoseconds
+        self._count += 1
+
+    def percentiles(self) -> tuple[float, float]:
+        """Median and 99th percentile, microseconds."""
         if not self._count:
             return 0.0, 0.0
         p50, p99 = np.percentile(self._nanoseconds[: min(self._count, 1024)], (50, 99)) / 1e3

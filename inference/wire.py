@@ -132,8 +132,10 @@ class Beat(msgspec.Struct, frozen=True, tag="beat", tag_field="kind", kw_only=Tr
         refused: messages from the controller that were refused, since start.
         faults: faults of the governor since start; at the limit it retires for good.
         last_fault: the latest fault or refusal, for people.
-        decide_us_p50: median of a decision's own time, microseconds.
+        decide_us_p50: median of the time that a decision holds the engine up, microseconds.
         decide_us_p99: 99th percentile of the same.
+        prepare_us_p50: median of the time that deciding takes while the model runs, microseconds.
+        prepare_us_p99: 99th percentile of the same.
         totals: of all steps since start.
     """
 
@@ -153,6 +155,8 @@ class Beat(msgspec.Struct, frozen=True, tag="beat", tag_field="kind", kw_only=Tr
     last_fault: str
     decide_us_p50: float
     decide_us_p99: float
+    prepare_us_p50: float = 0.0
+    prepare_us_p99: float = 0.0
     totals: Totals = msgspec.field(default_factory=Totals)
     schema: int = SCHEMA
 

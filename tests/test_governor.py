@@ -32,8 +32,9 @@ def snapshot(number: int = 1, epsilon: float = 0.0, k_max: int = K_MAX) -> Snaps
 class Engine:
     """A pipeline of steps around a governor, with a given number of steps in the air."""
 
-    def __init__(self, governor: Governor, ahead: int = 1) -> None:
+    def __init__(self, governor: Governor, ahead: int = 1, prepares: bool = True) -> None:
         self.governor = governor
+        self.prepares = prepares
         self.ahead = ahead
         self.air: list[tuple[Flight, list[tuple[RequestState, int, int]]]] = []
         self.drafted = 0  # what the step before drafted
@@ -52,6 +53,8 @@ class Engine:
             requests, len(requests) * (1 + drafts), prefill, 100 * len(requests), 10 * len(requests)
         )
         self.governor.launch(flight, depth)
+        if self.prepares:
+            self.governor.prepare(max(len(requests), 1), lambda: Load(3, 0.25))
         verifications = [(s, drafts, accept(drafts)) for s in requests.values()]
         self.air.append((flight, verifications))
         self.drafted = depth
@@ -313,16 +316,58 @@ def test_retires_after_repeated_faults() -> None:
 def test_a_batch_of_another_size_is_decided_anew() -> None:
     governor, _ = governed()
     engine = Engine(governor)
-    engine.step(batch(governor, 1))
-    engine.step(batch(governor, 2))
-    engine.step(batch(governor, 3))  # not yet another size than 2
-    engine.step(batch(governor, 9))
-    assert governor.decisions == 3
-    for size in (8, 7, 9, 6, 9):
+    for size in (1, 2, 3, 9, 9):  # 3 is not yet another size than 2
         engine.step(batch(governor, size))
     assert governor.decisions == 3
-    engine.step(batch(governor, 5))
+    for size in (8, 7, 9, 6):
+        engine.step(batch(governor, size))
+    assert governor.decisions == 3
+    for size in (5, 5):
+        engine.step(batch(governor, size))
     assert governor.decisions == 4
+
+
+def test_after_a_pause_is_decided_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    governor, _ = governed()
+    engine = Engine(governor)
+    requests = batch(governor, 2)
+    now = [100.0]
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+    for pause in (0.0, 0.1, 0.1, 9.0):
+        now[0] = engine.clock = engine.clock + pause
+        engine.step(requests)
+    assert governor.decisions == 1
+    engine.step(requests)
+    assert governor.decisions == 2
+
+
+def test_an_engine_that_never_prepares_is_governed_all_the_same() -> None:
+    governor, sent = governed(runner=Runner(snapshot(epsilon=1.0)))
+    engine = Engine(governor, prepares=False)
+    requests = batch(governor, 4)
+    for _ in range(200):
+        engine.step(requests)
+    assert {t.decision.applied for t in sent} > {0, 3, 6}
+    assert {t.outcome.steps for t in sent} == {8, 9}
+
+
+def test_what_was_prepared_is_what_is_done_unless_orders_came_between() -> None:
+    governor, _ = governed(runner=Runner(snapshot()))
+    engine = Engine(governor)
+    requests = batch(governor, 1)
+    for _ in range(8):
+        engine.step(requests)
+    looked = []
+    look = lambda: looked.append(1) or Load(3, 0.25)  # noqa: E731
+    governor.depth(1, look)
+    assert (governor.decisions, looked) == (2, [])
+    assert governor.beat().prepare_us_p50 > 0
+    for _ in range(7):
+        engine.step(requests)
+    governor.book.receive(Knob(1.0))
+    governor.depth(1, look)
+    assert (governor.decisions, looked) == (3, [1])
+    assert governor.beat().speed == 1.0
 
 
 def test_prompts_alone_are_not_charged_to_the_depth() -> None:

@@ -106,6 +106,13 @@ class Adapter:
             self.governor.fault(e)
             return self.governor.info.static_depth
 
+    def prepare(self, scheduler: Scheduler) -> None:
+        """The model runs: time to decide what comes next."""
+        try:
+            self.governor.prepare(self._batch(scheduler), lambda: _load(scheduler))
+        except Exception as e:  # noqa: BLE001
+            self.governor.fault(e)
+
     def launch(self, scheduler: Scheduler, output: SchedulerOutput, depth: int) -> None:
         """A step was scheduled."""
         try:

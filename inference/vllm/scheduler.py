@@ -16,7 +16,7 @@ from vllm.v1.core.sched.scheduler import Scheduler
 from .adapter import Adapter
 
 if TYPE_CHECKING:
-    from vllm.v1.core.sched.output import SchedulerOutput
+    from vllm.v1.core.sched.output import GrammarOutput, SchedulerOutput
     from vllm.v1.core.sched.scheduler import Scheduler as _Base
     from vllm.v1.engine import EngineCoreOutputs
     from vllm.v1.outputs import ModelRunnerOutput
@@ -26,7 +26,7 @@ else:
 
 
 class Governed(_Base):
-    """The governor's three moments, around those of the scheduler it is mixed into."""
+    """The governor's moments, around those of the scheduler it is mixed into."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -47,6 +47,16 @@ class Governed(_Base):
         output = super().schedule(*args, **kwargs)
         self._adapter.launch(self, output, depth)
         return output
+
+    def get_grammar_bitmask(self, scheduler_output: SchedulerOutput) -> GrammarOutput | None:
+        """Constrain what structured outputs may sample, and decide while the model runs.
+
+        VLLM calls this between handing a step to its workers and waiting for them, in order to
+        hide what it takes behind the model: deciding is hidden there, too.
+        """
+        if self._adapter is not None:
+            self._adapter.prepare(self)
+        return super().get_grammar_bitmask(scheduler_output)
 
     def update_from_output(
         self, scheduler_output: SchedulerOutput, model_runner_output: ModelRunnerOutput
