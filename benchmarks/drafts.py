@@ -22,7 +22,9 @@ def drafted_pairs(folder: Path, text: str, firsts: list[int], seed: int) -> list
         seed: of the sampling.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype="float32")
     ids = tokenizer(text).input_ids

@@ -20,7 +20,7 @@ import itertools
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,22 +49,26 @@ class OverheadOptions(EngineOptions):
     concurrency: int = 8
     """requests under way"""
     max_tokens: int = 96
-    """tokens per request"""
+    """tokens per request; 40 with quick"""
     pairs: int = 80
     """pairs of slices; 4 with quick"""
+
+    def sized(self) -> OverheadOptions:
+        """With quick's own sizes where it is asked for."""
+        return replace(self, max_tokens=40, pairs=4) if self.quick else self
 
 
 def run(options: OverheadOptions, progress: Progress = print) -> dict[str, Any]:
     """Measure, and return a result."""
+    options = options.sized()
     pair = models(options.target, options.draft)
-    pairs = 4 if options.quick else options.pairs
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
         address = parse_address(f"tcp://127.0.0.1:{free_ports(3)}")
         listener = stack.enter_context(Listener(address))
         plain, governed = _engines(options, pair, str(address), Path(scratch))
         progress("starting two engines")
         stack.enter_context(running([plain, governed]))
-        measured = _measure(options, pairs, plain, governed, progress)
+        measured = _measure(options, plain, governed, progress)
         figures = _figures(options, measured, listener)
     settings = {"depth": options.depth, "concurrency": options.concurrency}
     arms = {
@@ -106,7 +110,6 @@ def _engines(
 
 def _measure(
     options: OverheadOptions,
-    pairs: int,
     plain: EngineProcess,
     governed: EngineProcess,
     progress: Progress,
@@ -116,12 +119,12 @@ def _measure(
     for engine in (plain, governed) * (1 if options.quick else _WARM_UP):
         _slice(options, engine, _work(options, source))
     measured = []
-    for i in range(pairs):
+    for i in range(options.pairs):
         work = _work(options, source)
         order = (plain, governed) if i % 2 == 0 else (governed, plain)
         rates = {engine.url: _slice(options, engine, work) for engine in order}
         measured.append((rates[governed.url], rates[plain.url]))
-        progress(f"pair {i + 1} of {pairs}: ratio {measured[-1][0] / measured[-1][1]:.3f}")
+        progress(f"pair {i + 1} of {options.pairs}: ratio {measured[-1][0] / measured[-1][1]:.3f}")
     return measured
 
 
