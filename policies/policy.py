@@ -86,7 +86,7 @@ class Policy(ABC):
             raw: raw observations with the speed set, float32, shape (n, DEPTH_SPACE.size).
         """
 
-    def learn(self, raw: Array, actions: Integers, outcomes: Floats) -> None:
+    def learn(self, raw: Array, actions: Integers, outcomes: Floats) -> None:  # noqa: B027 - optional
         """Take in what came of a choice; a policy that does not learn ignores it.
 
         Args:
