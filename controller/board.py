@@ -183,7 +183,7 @@ def layout(k_max: int) -> dict[str, dict[str, list[Any]]]:
         "What it learns": {
             "loss": chart("train/loss", "train/loss_latency", "train/loss_cost"),
             "values": chart("train/q_latency", "train/q_cost", "train/q_reward"),
-            "exploration": chart("rollout/epsilon"),
+            "exploration": chart("rollout/explore_budget"),
             "snapshot": chart("serve/version"),
         },
         "Whether it keeps up": {

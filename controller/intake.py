@@ -102,4 +102,5 @@ def to_rows(transitions: Sequence[Transition], outcomes: Floats, engine: int, ra
         outcomes=outcomes.astype(np.float32),
         ratios=np.full(count, ratio, np.float32),
         engines=np.full(count, engine, np.int64),
+        numbers=np.array([t.decision.number for t in transitions], np.int64),
     )

@@ -13,11 +13,10 @@ import torch
 
 from ..envs.rewards import Reward, evaluate, load_reward
 from ..inference.wire import Beat, EngineInfo
-from ..policies.exploration import epsilon
+from ..policies.exploration import budget
 from ..policies.prices import Prices, price_list
 from ..policies.snapshot import Meta, Snapshot, SnapshotError
 from ..policies.spaces import MAX_DEPTH, SPEED_INDEX, check_speed
-from ..policies.structure import Structure
 from ..policies.transition import Floats, Transition
 from ..policies.vector_dqn import VectorDQN
 from . import checkpoint as checkpoints
@@ -41,7 +40,7 @@ _CHUNK = 4
 class Learner:
     """Ingests transitions, trains, publishes gated snapshots, checkpoints and resumes.
 
-    Memory is bounded: the replay buffer (``settings.replay_size`` rows of 548 bytes) is what
+    Memory is bounded: the replay buffer (``settings.replay_size`` rows of 572 bytes) is what
     grows, up to its size.
 
     Args:
@@ -242,11 +241,12 @@ class Learner:
         return self.model.updates if self.model else self.state.updates
 
     @property
-    def epsilon(self) -> float:
-        """Share of decisions that snapshots draw at random now."""
+    def budget(self) -> float:
+        """Expected loss of a decision that snapshots may spend on exploration now."""
         visits: Floats = np.array(self.state.visits[: (self.state.k_max or MAX_DEPTH) + 1], float)
+        told = visits[::-1].cumsum()[::-1]  # an interval tells of every shallower depth as well
         s = self.settings
-        return epsilon(visits, s.explore_visits, s.explore_start, s.explore_floor)
+        return budget(told, s.explore_visits, s.explore_start, s.explore_floor)
 
     def prepare(self, k_max: int) -> VectorDQN:
         """The algorithm, made when the greatest depth is known."""
@@ -260,7 +260,7 @@ class Learner:
         return self.model
 
     def _use_structure(self, model: VectorDQN) -> None:
-        model.use_structure(Structure(model.k_max, self.times.coefficients, self.prices))
+        model.use_structure(self.times.structure(model.k_max, self.prices))
 
     def _version(self) -> tuple[Any, ...]:
         """What a snapshot depends on."""
@@ -279,14 +279,17 @@ class Learner:
             number=self.registry.next_number,
             k_max=model.k_max,
             prices=self.prices,
-            epsilon=self.epsilon,
+            epsilon=0.0,
+            budget=self.budget,
+            unit=1.0 if self.reward.linear else model.base.scale,
+            switch=self.times.switch,
             gamma=self.settings.gamma,
             linear=self.reward.linear,
             reward=self.reward.name,
             updates=model.updates,
             transitions=self.state.transitions,
         )
-        return Snapshot(meta, model.exported(), self.times.coefficients)
+        return Snapshot(meta, model.exported(), self.times.coefficients, self.times.grid)
 
     def _learn_reward(self) -> None:
         """Forget what the third value was; a reward that needs it is learned before it decides."""

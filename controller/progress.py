@@ -23,7 +23,7 @@ def summary(learner: Learner) -> dict[str, Any]:
         "updates": learner.updates,
         "snapshot": current.meta.number if current else 0,
         "loss": model.last_loss if model else None,
-        "epsilon": learner.epsilon,
+        "explore_budget": learner.budget,
         "replay_rows": model.replay_buffer.size() if model else 0,
         "replay_bytes": model.replay_buffer.nbytes if model else 0,
         "owed_updates": int(state.owed()),
@@ -61,7 +61,7 @@ def write_board(learner: Learner) -> None:
         learner.updates,
         {
             "rollout/transitions": state.transitions,
-            "rollout/epsilon": learner.epsilon,
+            "rollout/explore_budget": learner.budget,
             "train/updates": learner.updates,
             "train/skipped": learner.model.skipped if learner.model else 0,
             "train/replay_rows": learner.model.replay_buffer.size() if learner.model else 0,

@@ -32,6 +32,8 @@ def make_model(settings: LearnerSettings, k_max: int, judge: Judge, updates: int
         gamma=settings.gamma,
         tau=settings.tau,
         anchor=settings.anchor,
+        n_step=settings.n_step,
+        imagined=settings.imagined,
         seed=(settings.seed + updates) % (1 << 32),
     )
 

@@ -43,6 +43,10 @@ class LearnerSettings:
     """share of the network that enters the averaged one, which is published, per gradient step"""
     anchor: float = 100.0
     """transitions that the analytic values weigh as much as, when they are corrected"""
+    n_step: int = 3
+    """intervals looked ahead as they happened, before an estimate takes over"""
+    imagined: float = 0.5
+    """weight of what an interval tells of shallower depths, by that of what was measured"""
     batch_size: int = 128
     """transitions in a gradient step"""
     updates_per_transition: float = 4.0
@@ -50,18 +54,18 @@ class LearnerSettings:
     minimum_rows: int = 64
     """transitions needed before the first gradient step"""
     replay_size: int = 50_000
-    """transitions kept to learn from, 548 bytes each: 27 MB"""
+    """transitions kept to learn from, 572 bytes each: 29 MB"""
     relabel_updates: int = 500
     """gradient steps on the whole buffer when a reward comes in that must be learned"""
     forgetting: float = 0.9995
     """weight of the past per interval in the step-time model"""
 
-    explore_start: float = 0.5
-    """share of intervals at a random depth until half of the visits below were made"""
-    explore_floor: float = 0.05
-    """share of intervals at a random depth in the long run"""
+    explore_start: float = 0.1
+    """loss per decision (off = 1.0) that exploration may cost until half of the visits were made"""
+    explore_floor: float = 0.004
+    """the same in the long run"""
     explore_visits: int = 12
-    """visits that every depth should have before exploration is down at its floor"""
+    """intervals that should tell of every depth before exploration is down at its floor"""
 
     first_snapshot: int = 24
     """transitions before the first snapshot"""
@@ -96,6 +100,8 @@ class LearnerSettings:
 _BOUNDS: tuple[tuple[tuple[str, ...], float, float], ...] = (
     (("explore_start", "explore_floor"), 0.0, 1.0),
     (("gamma",), 0.0, 0.99),
+    (("imagined",), 0.0, 1.0),
+    (("n_step",), 1, 64),
     (("tau",), 1e-4, 1.0),
     (("anchor",), 0.0, 1e6),
     (("forgetting",), 0.9, 1.0),

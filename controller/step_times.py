@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..policies.counterfactual import measured_states
 from ..policies.prices import Prices
 from ..policies.replay import Rows
-from ..policies.spaces import DEPTH_SPACE, Array
+from ..policies.spaces import Array
 from ..policies.step_time import FEATURES, PRIOR, StepTimeModel
-from ..policies.structure import Structure
+from ..policies.structure import FLAT, Structure
 from ..policies.transition import Floats, OutcomeBatch
 
 MAX_ENGINES = 256
@@ -45,33 +46,47 @@ class StepTimes:
 
     def update(self, engine: str, outcomes: Floats) -> None:
         """Learn from outcomes of one engine: rows as ``outcome_row`` makes them."""
-        self.models[engine].update_many(features(outcomes), seconds_per_step(outcomes))
+        steps, switched = outcomes[:, _COLUMN["steps"]], outcomes[:, _COLUMN["switched"]]
+        self.models[engine].update_many(
+            features(outcomes), seconds_per_step(outcomes), steps, switched
+        )
 
     def off_seconds(self, rows: Rows) -> Floats:
         """Seconds per step without speculation, in the states the outcomes were measured in."""
-        raw = rows.observations.copy()
-        steps = np.maximum(rows.outcomes[:, _COLUMN["steps"]], 1.0)
-        requests = np.maximum(rows.outcomes[:, _COLUMN["request_steps"]], 1.0)
-        raw[:, _BATCH] = requests / steps
-        raw[:, _CONTEXT] = rows.outcomes[:, _COLUMN["context"]] / requests
-        raw[:, _PREFILL] = rows.outcomes[:, _COLUMN["prefill"]] / steps
+        raw = measured_states(rows)
         out = np.empty(len(rows))
         models = list(self.models.values())
         for i in np.unique(rows.engines):
             mine = rows.engines == i
-            structure = Structure(1, models[i].coefficients, _ANY_PRICES)
+            structure = Structure(1, models[i].coefficients, _ANY_PRICES, models[i].grid)
             out[mine] = structure.off_seconds(raw[mine])
         return out
 
+    def structure(self, k_max: int, prices: Prices) -> Structure:
+        """Of the fleet: what the engines' models say, by the intervals they were fitted to."""
+        return Structure(k_max, self.coefficients, prices, self.grid, self.switch)
+
     @property
     def coefficients(self) -> Array:
-        """Of the fleet: the engines' coefficients by the intervals they were fitted to."""
-        models = list(self.models.values())
-        if not models:
-            return PRIOR.astype(np.float32)
-        weights = np.array([model.count + 1e-6 for model in models])
-        table = np.stack([model.coefficients for model in models])
-        mean: Array = (weights @ table / weights.sum()).astype(np.float32)
+        """Seconds per feature, float32, shape (6,)."""
+        return self._mean([model.coefficients for model in self.models.values()], PRIOR)
+
+    @property
+    def grid(self) -> Array:
+        """The correction by batch size and depth, float32, shape (KNOTS, MAX_DEPTH + 1)."""
+        return self._mean([model.grid for model in self.models.values()], FLAT)
+
+    @property
+    def switch(self) -> float:
+        """Seconds per step that a change of depth costs, over an interval of usual length."""
+        costs = [np.array(model.switch_seconds) for model in self.models.values()]
+        return float(self._mean(costs, np.zeros(()))) / _STEPS
+
+    def _mean(self, values: list[Array], nothing: Floats | Array) -> Array:
+        if not values:
+            return nothing.astype(np.float32)
+        weights = np.array([model.count + 1e-6 for model in self.models.values()])
+        mean: Array = np.average(np.stack(values), axis=0, weights=weights).astype(np.float32)
         return mean
 
     @property
@@ -98,7 +113,5 @@ def seconds_per_step(outcomes: Floats) -> Floats:
 
 assert FEATURES == ("step", "requests", "depth", "drafted", "prefill", "context")
 
-_BATCH = DEPTH_SPACE.index("batch")
-_CONTEXT = DEPTH_SPACE.index("context")
-_PREFILL = DEPTH_SPACE.index("prefill")
+_STEPS = 8  # of an interval, unless it is cut short
 _ANY_PRICES = Prices(verified=1.0)

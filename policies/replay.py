@@ -15,8 +15,9 @@ import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.buffers import ReplayBuffer
 
+from .priorities import Priorities
 from .spaces import DEPTH_SPACE, Array
-from .transition import ROW_SIZE
+from .transition import ROW_SIZE, Floats
 
 Integers = npt.NDArray[np.int64]
 
@@ -32,6 +33,7 @@ class Rows:
         outcomes: as ``outcome_row`` makes them, float32, shape (n, ROW_SIZE).
         ratios: parameters of the drafter over those of the target, float32, shape (n,).
         engines: which engine, as the learner counts them, shape (n,).
+        numbers: of the decisions, as their engine counts them, shape (n,).
     """
 
     observations: Array
@@ -40,9 +42,14 @@ class Rows:
     outcomes: Array
     ratios: Array
     engines: Integers
+    numbers: Integers
 
     def __len__(self) -> int:
         return len(self.actions)
+
+    def at(self, index: npt.NDArray[np.integer[Any]]) -> Rows:
+        """Some of the rows, copied."""
+        return Rows(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
 
     def check(self, k_max: int, engines: int) -> None:
         """Refuse columns from outside that do not fit.
@@ -59,7 +66,8 @@ class Rows:
                 raise ValueError(f"{f.name} has shape {column.shape}")
             if not np.isfinite(column).all():
                 raise ValueError(f"{f.name} is not finite")
-        for name, limit in (("actions", k_max + 1), ("engines", engines)):
+        limits = (("actions", k_max + 1), ("engines", engines), ("numbers", 1 << 62))
+        for name, limit in limits:
             column = getattr(self, name)
             if column.dtype != np.int64 or not ((column >= 0) & (column < limit)).all():
                 raise ValueError(f"{name} must be integers in [0, {limit})")
@@ -72,10 +80,25 @@ def concatenate(parts: Sequence[Rows]) -> Rows:
     )
 
 
+@dataclass(frozen=True)
+class Draw:
+    """Rows drawn from the buffer.
+
+    Attributes:
+        index: their places, shape (n,).
+        rows: copies.
+        weights: what undoes that surprising rows are drawn more often, shape (n,), 1 on average.
+    """
+
+    index: npt.NDArray[np.intp]
+    rows: Rows
+    weights: Floats
+
+
 class OutcomeReplay(ReplayBuffer):
     """A ring of transitions.
 
-    One row takes ``ROW_BYTES``, 548 bytes: 50,000 of them 27 MB.
+    One row takes ``ROW_BYTES``, 572 bytes: 50,000 of them 29 MB.
 
     Args:
         buffer_size: rows kept; the oldest are overwritten.
@@ -106,6 +129,10 @@ class OutcomeReplay(ReplayBuffer):
         self.outcomes: Array = np.zeros((buffer_size, ROW_SIZE), np.float32)
         self.ratios: Array = np.zeros(buffer_size, np.float32)
         self.engines: Integers = np.zeros(buffer_size, np.int64)
+        self.numbers: Integers = np.zeros(buffer_size, np.int64)
+        self.priorities = Priorities(buffer_size)
+        self._successors: Integers = np.arange(buffer_size, dtype=np.int64)
+        self._newest: dict[int, int] = {}  # place of every engine's newest row
 
     def _columns(self) -> dict[str, npt.NDArray[Any]]:
         """The rings, under the names of ``Rows``, one row per transition."""
@@ -116,6 +143,7 @@ class OutcomeReplay(ReplayBuffer):
             "outcomes": self.outcomes,
             "ratios": self.ratios,
             "engines": self.engines,
+            "numbers": self.numbers,
         }
 
     def append(self, rows: Rows) -> None:
@@ -126,12 +154,30 @@ class OutcomeReplay(ReplayBuffer):
         at = (self.pos + np.arange(count)) % self.buffer_size
         for name, ring in columns.items():
             ring[at] = getattr(rows, name)[skipped:]
+        for engine in np.unique(self.engines[at]):
+            self._link(int(engine), at[self.engines[at] == engine])
+        self.priorities.added(at)
         self.full = self.full or self.pos + count >= self.buffer_size
         self.pos = (self.pos + count) % self.buffer_size
 
-    def draw(self, count: int, rng: np.random.Generator) -> Rows:
-        """Rows drawn uniformly, with replacement."""
-        return self.take(rng.integers(self.size(), size=count))
+    def _link(self, engine: int, at: npt.NDArray[np.intp]) -> None:
+        """Note which row of an engine follows which."""
+        before = np.concatenate([[self._newest.get(engine, at[0])], at[:-1]])
+        self._successors[before] = at
+        self._newest[engine] = int(at[-1])
+
+    def successors(
+        self, index: npt.NDArray[np.integer[Any]]
+    ) -> tuple[npt.NDArray[np.integer[Any]], npt.NDArray[np.bool_]]:
+        """Where the same engine's next decisions are, and whether they are there at all."""
+        after = self._successors[index]
+        same = self.engines[after] == self.engines[index]
+        return after, same & (self.numbers[after] == self.numbers[index] + 1)
+
+    def draw(self, count: int, rng: np.random.Generator) -> Draw:
+        """Rows drawn with replacement, the recent and the surprising ones more often."""
+        index, weights = self.priorities.draw(count, self.size(), self.pos, rng)
+        return Draw(index, self.take(index), weights)
 
     def latest(self, count: int) -> Rows:
         """The newest rows, oldest first: ``count`` of them, or as many as there are."""
@@ -148,5 +194,5 @@ class OutcomeReplay(ReplayBuffer):
         return self.size() * ROW_BYTES
 
 
-ROW_BYTES = 4 * (2 * DEPTH_SPACE.size + ROW_SIZE + 1) + 2 * 8
+ROW_BYTES = 4 * (2 * DEPTH_SPACE.size + ROW_SIZE + 1) + 5 * 8
 """Bytes of one transition in the buffer."""

@@ -7,13 +7,14 @@ give the same scores.
 
 from __future__ import annotations
 
-from math import isfinite, log1p
+from math import isfinite, log1p, log2
 from random import Random
 from struct import Struct
 from typing import Final
 
 import numpy as np
 
+from .exploration import chances_of_one
 from .snapshot import VALUES, Snapshot, SnapshotError
 from .spaces import DEPTH_SPACE
 from .transition import Reason
@@ -24,6 +25,7 @@ HEAD: Final = DEPTH_SPACE.index("depth") + 1
 _SURVIVAL: Final = DEPTH_SPACE.index("survival_1")
 _BATCH: Final = DEPTH_SPACE.index("batch")
 _CONTEXT: Final = DEPTH_SPACE.index("context")
+_DEPTH: Final = DEPTH_SPACE.index("depth")
 _PREFILL: Final = DEPTH_SPACE.index("prefill")
 
 if any((f.low, f.high, f.log) != (0.0, 1.0, False) for f in DEPTH_SPACE.fields[HEAD:]):
@@ -42,6 +44,8 @@ class Runner:
         meta = snapshot.meta
         self._depths = meta.k_max + 1
         self._linear, self._gamma = meta.linear, meta.gamma
+        self._epsilon, self._budget = meta.epsilon, meta.budget * meta.unit
+        self._certain = not (meta.epsilon or meta.budget)
         # Biases become one more row, met by a constant 1 at the end of each layer's input.
         layers = [
             np.vstack((snapshot.weights[f"layer{i}.weight"].T, snapshot.weights[f"layer{i}.bias"]))
@@ -58,6 +62,8 @@ class Runner:
         ]
         self._head = [(f.low, 1.0 / _span(f.low, f.high, f.log), f.log) for f in _HEAD_FIELDS]
         self._coefficients = [float(c) for c in snapshot.step_time]
+        self._grid = snapshot.grid[:, : self._depths].tolist()
+        self._switch = meta.switch
         prices = meta.prices
         self._second = prices.second
         self._positions = [
@@ -82,12 +88,17 @@ class Runner:
         if not isfinite(scores[best]):
             number = self.snapshot.meta.number
             raise SnapshotError(f"snapshot {number} gave values that are not finite")
-        epsilon = self.snapshot.meta.epsilon if explore else 0.0
-        action, reason = best, Reason.POLICY
-        if epsilon and rng.random() < epsilon:
-            action, reason = int(rng.random() * self._depths), Reason.EXPLORE
-        greedy = 1.0 - epsilon if action == best else 0.0
-        return action, epsilon / self._depths + greedy, reason
+        if not explore or self._certain:
+            return best, 1.0, Reason.POLICY
+        chances = chances_of_one(scores, best, self._budget, self._epsilon)
+        left = rng.random()
+        for action, chance in enumerate(chances):
+            left -= chance
+            if left < 0.0 and action != best:
+                return action, chance, Reason.EXPLORE
+            if left < 0.0:
+                break
+        return best, chances[best], Reason.POLICY
 
     def scores(self, observation: list[float]) -> list[float]:
         """What is maximised, one number per depth."""
@@ -123,18 +134,32 @@ class Runner:
         fixed += prefill * observation[_PREFILL]
         slope = depth + drafted * batch
         dollars = self._second / batch
-        off = max(fixed, 1e-4)
+        grid = self._factors(batch)
+        now, switch = int(observation[_DEPTH]), self._switch
+        off = max(fixed * grid[0], 1e-4)
         off_spent = self._positions[0] + dollars * off
-        emitted, known = 1.0, [1.0]
-        for k in range(1, self._depths):
-            emitted += observation[_SURVIVAL + k - 1]
-            seconds = max(fixed + slope * k, 1e-4)
+        emitted, known = 1.0, []
+        for k in range(self._depths):
+            if k:
+                emitted += observation[_SURVIVAL + k - 1]
+            seconds = max((fixed + slope * k) * grid[k], 1e-4)
+            if k != now:
+                seconds += switch
             spent = self._positions[k] + dollars * seconds
             known.append((speed * seconds / off + (1.0 - speed) * spent / off_spent) / emitted)
         if self._gamma:
             after = self._gamma * min(known)
             return [(1.0 - self._gamma) * value + after for value in known]
         return known
+
+    def _factors(self, batch: float) -> list[float]:
+        """The grid's correction at a batch size, between two of its rows."""
+        at = min(log2(batch), len(self._grid) - 1.001)
+        low = int(at)
+        share = at - low
+        return [
+            a + share * (b - a) for a, b in zip(self._grid[low], self._grid[low + 1], strict=True)
+        ]
 
 
 def _span(low: float, high: float, log: bool) -> float:

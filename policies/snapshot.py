@@ -15,12 +15,14 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+from .exploration import chances
 from .prices import Prices
 from .spaces import DEPTH_SPACE, MAX_DEPTH, SPEED_INDEX, Array
 from .step_time import FEATURES
-from .structure import Structure
+from .structure import FLAT, Structure
+from .transition import Floats
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 MAX_BYTES: Final = 16 << 20
 HIDDEN: Final = (32, 32)
 """Units of the hidden layers, unless a learner is told otherwise. Small on purpose: the weights are
@@ -41,6 +43,9 @@ class Meta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         k_max: greatest depth it knows.
         prices: the price list it was trained under.
         epsilon: share of decisions drawn uniformly, in [0, 1].
+        budget: expected loss of a decision that exploration may cost besides, off = 1.0.
+        unit: what a loss of 1.0 is in scores: 1 where the reward is linear, else its spread.
+        switch: seconds per step, over an interval, that a change of depth costs.
         gamma: discount per interval.
         linear: whether the reward is -(speed x latency + (1 - speed) x cost); otherwise the
             third column is the reward.
@@ -57,6 +62,9 @@ class Meta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     epsilon: float
     gamma: float
     linear: bool = True
+    budget: float = 0.0
+    unit: float = 1.0
+    switch: float = 0.0
     reward: str = "latency-cost"
     updates: int = 0
     transitions: int = 0
@@ -70,17 +78,20 @@ class Snapshot:
 
     ``weights`` maps ``layer{i}.weight`` (out, in) and ``layer{i}.bias`` (out,) to float32 arrays,
     i from 0; all layers but the last are followed by ReLU; the last has (k_max + 1) x VALUES
-    outputs. ``step_time`` holds the step-time model's coefficients, shape (6,).
+    outputs. ``step_time`` holds the step-time model's coefficients, shape (6,), and ``grid`` its
+    correction by batch size and depth, shape (KNOTS, MAX_DEPTH + 1).
     """
 
     meta: Meta
     weights: dict[str, Array]
     step_time: Array
+    grid: Array = field(default_factory=FLAT.copy)
     _layers: list[tuple[Array, Array]] = field(default_factory=list, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        self._layers.extend(check(self.meta, self.weights, self.step_time))
-        structure = Structure(self.meta.k_max, self.step_time, self.meta.prices)
+        self._layers.extend(check(self.meta, self.weights, self.step_time, self.grid))
+        meta = self.meta
+        structure = Structure(meta.k_max, self.step_time, meta.prices, self.grid, meta.switch)
         object.__setattr__(self, "structure", structure)
 
     structure: Structure = None  # type: ignore[assignment]
@@ -111,9 +122,14 @@ class Snapshot:
         """What is maximised: float32, shape (..., k_max + 1)."""
         return scalarise(self.values(raw), raw[..., SPEED_INDEX], self.meta.linear)
 
+    def probabilities(self, raw: Array) -> Floats:
+        """The probability with which each depth is taken: float64, shape (..., k_max + 1)."""
+        meta = self.meta
+        return chances(self.scores(raw), meta.budget * meta.unit, meta.epsilon)
+
     def to_bytes(self) -> bytes:
         """As safetensors, the meta data in its header."""
-        tensors = {**self.weights, "step_time": self.step_time}
+        tensors = {**self.weights, "step_time": self.step_time, "grid": self.grid}
         return save_tensors(tensors, {"flyball": msgspec.json.encode(self.meta).decode()})
 
     @classmethod
@@ -130,10 +146,10 @@ class Snapshot:
             tensors = load_tensors(data)
         except (SafetensorError, msgspec.DecodeError, LookupError, ValueError, TypeError) as e:
             raise SnapshotError(f"not a snapshot: {e}") from None
-        step_time = tensors.pop("step_time", None)
-        if step_time is None:
-            raise SnapshotError("snapshot has no step_time")
-        return cls(meta, tensors, step_time)
+        step_time, grid = tensors.pop("step_time", None), tensors.pop("grid", None)
+        if step_time is None or grid is None:
+            raise SnapshotError("snapshot has no step_time or no grid")
+        return cls(meta, tensors, step_time, grid)
 
     @classmethod
     def load(cls, path: Path) -> Snapshot:
@@ -181,7 +197,9 @@ def scalarise(values: Array, speed: Array, linear: bool) -> Array:
     return -(weight * values[..., 0] + (1.0 - weight) * values[..., 1])
 
 
-def check(meta: Meta, weights: dict[str, Array], step_time: Array) -> list[tuple[Array, Array]]:
+def check(
+    meta: Meta, weights: dict[str, Array], step_time: Array, grid: Array
+) -> list[tuple[Array, Array]]:
     """The layers, input first, weights transposed for ``x @ w``.
 
     Raises:
@@ -192,9 +210,15 @@ def check(meta: Meta, weights: dict[str, Array], step_time: Array) -> list[tuple
             f"snapshot of schema {meta.schema} and space {meta.space!r}; this flyball "
             f"runs schema {SCHEMA} and space {DEPTH_SPACE.name!r}"
         )
-    if not (1 <= meta.k_max <= MAX_DEPTH and 0 <= meta.epsilon <= 1 and 0 <= meta.gamma < 1):
-        raise SnapshotError(f"k_max, epsilon or gamma outside its bounds: {meta}")
-    _check_arrays(weights, step_time)
+    _check_meta(meta)
+    _check_arrays({"step_time": step_time, "grid": grid, **weights})
+    if step_time.shape != (len(FEATURES),) or grid.shape != FLAT.shape:
+        raise SnapshotError(
+            f"step_time and grid have shapes {step_time.shape} and {grid.shape}, "
+            f"not ({len(FEATURES)},) and {FLAT.shape}"
+        )
+    if not ((grid > 0.01) & (grid < 100.0)).all():
+        raise SnapshotError("the grid's factors must be in (0.01, 100)")
     if set(weights) != {f"layer{i}.{p}" for i in range(len(weights) // 2) for p in _PARTS}:
         raise SnapshotError(f"unexpected tensors: {sorted(weights)}")
     layers, width = [], DEPTH_SPACE.size
@@ -209,12 +233,17 @@ def check(meta: Meta, weights: dict[str, Array], step_time: Array) -> list[tuple
     return layers
 
 
-def _check_arrays(weights: dict[str, Array], step_time: Array) -> None:
-    for name, array in (("step_time", step_time), *weights.items()):
+def _check_meta(meta: Meta) -> None:
+    if not (1 <= meta.k_max <= MAX_DEPTH and 0 <= meta.epsilon <= 1 and 0 <= meta.gamma < 1):
+        raise SnapshotError(f"k_max, epsilon or gamma outside its bounds: {meta}")
+    if not (0 <= meta.budget <= 1 and 0 < meta.unit < np.inf and 0 <= meta.switch < 10):
+        raise SnapshotError(f"budget, unit or switch outside its bounds: {meta}")
+
+
+def _check_arrays(arrays: dict[str, Array]) -> None:
+    for name, array in arrays.items():
         if array.dtype != np.float32 or not np.isfinite(array).all():
             raise SnapshotError(f"{name} must be finite float32 numbers")
-    if step_time.shape != (len(FEATURES),):
-        raise SnapshotError(f"step_time has shape {step_time.shape}, not ({len(FEATURES)},)")
 
 
 _PARTS: Final = ("weight", "bias")

@@ -1,12 +1,17 @@
-"""How long an engine step takes: a linear model, fitted to every interval as it arrives."""
+"""How long an engine step takes: fitted to every interval as it arrives.
+
+A linear model in a few features, times a table of corrections by batch size and depth.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
-from .spaces import Array
+from .residuals import ResidualGrid, SwitchCost
+from .spaces import MAX_DEPTH, Array
 from .transition import Floats
 
 FEATURES: Final = ("step", "requests", "depth", "drafted", "prefill", "context")
@@ -32,6 +37,7 @@ _SHORTEST, _LONGEST = 0.5, 2.0
 _OFF_WEIGHT: Final = 8.0
 
 _DEPTH: Final = FEATURES.index("depth")
+_REQUESTS: Final = FEATURES.index("requests")
 
 
 class StepTimeModel:
@@ -55,6 +61,8 @@ class StepTimeModel:
         self.disturbed = 0.0  # moving share of intervals far from predicted
         self._moment: Floats = np.zeros((len(FEATURES), len(FEATURES)))
         self._target: Floats = np.zeros(len(FEATURES))
+        self._residuals = ResidualGrid()
+        self._switch = SwitchCost()
         # The solution, in multiples of the prior.
         self._multiples: Floats = np.ones(len(FEATURES))
 
@@ -62,24 +70,46 @@ class StepTimeModel:
         """Learn from one interval: mean features per step, shape (6,), and seconds per step."""
         self.update_many(features[None], np.array([seconds]))
 
-    def update_many(self, features: Floats, seconds: Floats) -> None:
-        """Learn from intervals, oldest first: shapes (n, 6) and (n,), all seconds above zero."""
+    def update_many(
+        self,
+        features: Floats,
+        seconds: Floats,
+        steps: Floats | None = None,
+        switched: Floats | None = None,
+    ) -> None:
+        """Learn from intervals, oldest first.
+
+        Args:
+            features: means per step, shape (n, 6).
+            seconds: per step, all above zero, shape (n,).
+            steps: of the intervals, shape (n,); with them, what a change of depth costs is learned.
+            switched: whether their depth was another than that before, shape (n,).
+        """
         prior = features * PRIOR
         self._rescale(seconds / prior.sum(1))
-        predicted = np.maximum(prior @ self._multiples, 1e-6)
+        linear = np.maximum(prior @ self._multiples, 1e-6)
+        where = np.maximum(features[:, _REQUESTS], 1.0), _depths(features)
+        predicted = linear * self._residuals.at(*where)
         ratio = seconds / predicted
         far = (ratio < _SHORTEST) | (ratio > _LONGEST)
         self._follow("error", np.abs(ratio - 1.0), 0.01)
         self._follow("disturbed", far.astype(np.float64), 0.03)
+        ratio = seconds / linear
         if self.count > _SETTLED:
             if self.disturbed > 0.5:
                 self._forget()
             else:
                 ratio = np.clip(ratio, _SHORTEST, _LONGEST)
+            if steps is not None and switched is not None:
+                excess = (np.clip(seconds / predicted, _SHORTEST, _LONGEST) - 1.0) * predicted
+                self._switch.add(switched, excess * steps, self.forgetting)
         weights = np.where(features[:, _DEPTH] == 0.0, _OFF_WEIGHT, 1.0)
-        self._add(prior / predicted[:, None], ratio, weights)
+        self._add(prior / linear[:, None], ratio, weights)
         self.count += len(seconds)
         self._solve()
+        # Against the new solution: what it explains needs no correction.
+        left = ratio * linear / np.maximum(prior @ self._multiples, 1e-6)
+        self._residuals.add(*where, left)
 
     def _rescale(self, ratios: Floats) -> None:
         if self.count == 0:
@@ -97,6 +127,7 @@ class StepTimeModel:
         self.count, self.disturbed = 0, 0.0
         self._moment *= 0.0
         self._target *= 0.0
+        self._residuals.clear()
 
     def _add(self, rows: Floats, ratio: Floats, weights: Floats) -> None:
         decay = weights * self.forgetting ** np.arange(len(rows) - 1, -1, -1.0)
@@ -125,12 +156,24 @@ class StepTimeModel:
         coefficients: Array = (self._multiples * PRIOR).astype(np.float32)
         return coefficients
 
+    @property
+    def grid(self) -> Array:
+        """What the sum of the features' seconds is multiplied by: see ``Structure``."""
+        return self._residuals.factors
+
+    @property
+    def switch_seconds(self) -> float:
+        """Seconds that a change of depth costs."""
+        return self._switch.seconds
+
     def state(self) -> dict[str, Floats]:
         """Everything needed to carry on, as arrays."""
         return {
             "moment": self._moment,
             "target": self._target,
             "multiples": self._multiples,
+            "residuals": self._residuals.sums,
+            "switches": self._switch.sums,
             "scalars": np.array([self.count, self.error, self.scale, self.disturbed]),
         }
 
@@ -148,5 +191,12 @@ class StepTimeModel:
         self._moment = np.array(state["moment"], np.float64)
         self._target = np.array(state["target"], np.float64)
         self._multiples = np.array(state["multiples"], np.float64)
+        self._residuals.sums = np.array(state["residuals"], np.float64)
+        self._switch.sums = np.array(state["switches"], np.float64)
         count, self.error, self.scale, self.disturbed = (float(x) for x in state["scalars"])
         self.count = int(count)
+
+
+def _depths(features: Floats) -> npt.NDArray[np.intp]:
+    """Depths of the rows; an interval has one depth throughout."""
+    return np.clip(np.rint(features[:, _DEPTH]), 0, MAX_DEPTH).astype(np.intp)

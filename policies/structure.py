@@ -7,12 +7,18 @@ its seconds, the price list its dollars. The learned policy adds a correction to
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 import numpy as np
 import numpy.typing as npt
 
 from .prices import Prices
 from .spaces import DEPTH_SPACE, MAX_DEPTH, Array
 
+KNOTS: Final = 9
+"""Batch sizes of a grid: 1, 2, 4, ... 256."""
+
+_DEPTH = DEPTH_SPACE.index("depth")
 _SURVIVAL = DEPTH_SPACE.slice("survival_1", MAX_DEPTH)
 _BATCH = DEPTH_SPACE.index("batch")
 _CONTEXT = DEPTH_SPACE.index("context")
@@ -26,14 +32,26 @@ class Structure:
         k_max: greatest depth.
         coefficients: seconds per feature of the step-time model, shape (6,).
         prices: what things cost.
+        grid: what their sum is multiplied by, shape (KNOTS, MAX_DEPTH + 1): batch sizes 1, 2, 4,
+            ... by depths, interpolated over the logarithm of the batch; None for ones.
+        switch: seconds per step, over an interval, that another depth than the one in force costs.
     """
 
-    def __init__(self, k_max: int, coefficients: npt.ArrayLike, prices: Prices) -> None:
+    def __init__(
+        self,
+        k_max: int,
+        coefficients: npt.ArrayLike,
+        prices: Prices,
+        grid: npt.ArrayLike | None = None,
+        switch: float = 0.0,
+    ) -> None:
         if not 1 <= k_max <= MAX_DEPTH:
             raise ValueError(f"k_max must be in [1, {MAX_DEPTH}], not {k_max}")
         self.k_max = k_max
         self.coefficients = np.asarray(coefficients, np.float32)
         self.prices = prices
+        self.grid = FLAT if grid is None else np.asarray(grid, np.float32)
+        self.switch = switch
         self.depths = np.arange(k_max + 1, dtype=np.float32)
         # Dollars of positions per request and step, for every depth.
         self._positions = prices.verified * (1.0 + self.depths) + prices.drafted * self.depths
@@ -51,23 +69,52 @@ class Structure:
         emitted = np.ones((*raw.shape[:-1], self.k_max + 1), np.float32)
         np.cumsum(survival, axis=-1, out=emitted[..., 1:])
         emitted[..., 1:] += 1.0
-        seconds = self._seconds(raw)
+        seconds = self.seconds(raw)
+        off = seconds[..., :1]
+        if self.switch:
+            other = raw[..., _DEPTH, None] != self.depths
+            seconds = seconds + self.switch * other
         out = np.empty((*emitted.shape, 2), np.float32)
-        out[..., 0] = seconds / seconds[..., :1] / emitted
+        out[..., 0] = seconds / off / emitted
         batch = np.maximum(raw[..., _BATCH, None], 1.0)
         spent = self._positions + self.prices.second * seconds / batch
-        out[..., 1] = spent / spent[..., :1] / emitted
+        off_spent = self._positions[0] + self.prices.second * off / batch
+        out[..., 1] = spent / off_spent / emitted
         return out
 
-    def _seconds(self, raw: Array) -> Array:
+    def seconds(self, raw: Array) -> Array:
         """Seconds per step at every depth, shape (..., k_max + 1), never below 0.1 ms."""
         one, requests, depth, drafted, prefill, context = self.coefficients
         batch = np.maximum(raw[..., _BATCH, None], 1.0)
         fixed = one + batch * (requests + context * raw[..., _CONTEXT, None])
         fixed = fixed + prefill * raw[..., _PREFILL, None]
-        seconds: Array = np.maximum(fixed + (depth + drafted * batch) * self.depths, 1e-4)
+        linear = fixed + (depth + drafted * batch) * self.depths
+        seconds: Array = np.maximum(linear * self._factors(batch), 1e-4)
         return seconds
 
     def off_seconds(self, raw: Array) -> Array:
         """Seconds per step without speculation, shape (...)."""
-        return self._seconds(raw)[..., 0]
+        return self.seconds(raw)[..., 0]
+
+    def _factors(self, batch: Array) -> Array:
+        """The grid's correction at batch sizes of shape (..., 1): shape (..., k_max + 1)."""
+        if self.grid is FLAT:
+            return _ONE
+        low, share = knots(batch[..., 0])
+        grid = self.grid[:, : self.k_max + 1]
+        below = grid[low]
+        factors: Array = below + share[..., None] * (grid[low + 1] - below)
+        return factors
+
+
+def knots(batch: npt.NDArray[Any]) -> tuple[npt.NDArray[np.intp], Array]:
+    """The row of the grid below a batch size, and how far it is to the next: shapes as given."""
+    at = np.minimum(np.log2(np.maximum(batch, 1.0)), KNOTS - 1.001)
+    low = at.astype(np.intp)
+    return low, (at - low).astype(np.float32)
+
+
+FLAT: Final = np.ones((KNOTS, MAX_DEPTH + 1), np.float32)
+"""A grid that corrects nothing."""
+
+_ONE: Final = np.ones(1, np.float32)

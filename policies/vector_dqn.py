@@ -6,8 +6,14 @@ judged then: one value per depth and component. Values are averages per interval
     target = (1 - gamma) x component + gamma x Q_averaged(next, a*),
 
 where a* is the online network's best depth at the sampled speed (van Hasselt et al. 2016, arXiv
-1509.06461). A row weighs as much as it emitted per request, so that what is fitted are seconds
-and dollars over tokens, not the mean of their ratios, which short intervals would bias.
+1509.06461). The depth that was applied looks ``n_step`` intervals ahead (Sutton 1988), every
+shallower one is learned from besides (see ``counterfactual``). A row weighs as much as it emitted
+per request, so that what is fitted are seconds and dollars over tokens, not the mean of their
+ratios, which short intervals would bias.
+
+Of Stable-Baselines3 are the algorithm's frame, the replay buffer's, the policy and its networks,
+the optimiser's care, the logger, saving and loading; of flyball are the vector of values, the
+relabelling, the full information, the priorities, and that no environment is ever stepped.
 """
 
 from __future__ import annotations
@@ -22,8 +28,9 @@ from stable_baselines3.common.utils import polyak_update
 from stable_baselines3.dqn import DQN
 from torch.nn import functional
 
+from .counterfactual import full_information
 from .q_network import Base, VectorPolicy, VectorQNetwork
-from .replay import OutcomeReplay, Rows
+from .replay import Draw, OutcomeReplay, Rows
 from .snapshot import HIDDEN, VALUES, scalarise
 from .spaces import DEPTH_SPACE, SPEED_INDEX, Array
 from .structure import Structure
@@ -58,6 +65,9 @@ class VectorDQN(DQN):
             network gives the targets and the snapshots.
         anchor: transitions that the analytic values weigh as much as: what is learned is drawn
             towards them at every depth, strongly while little was measured, ever less later.
+        n_step: intervals that are looked ahead as they happened, before an estimate takes over.
+        imagined: weight of a shallower depth's outcome, which rests on the step-time model, by
+            that of one that was measured.
         seed: of everything random.
     """
 
@@ -77,6 +87,8 @@ class VectorDQN(DQN):
         gamma: float = 0.25,
         tau: float = 0.02,
         anchor: float = 100.0,
+        n_step: int = 3,
+        imagined: float = 0.5,
         seed: int = 0,
     ) -> None:
         self.base = Base(gamma)
@@ -104,6 +116,8 @@ class VectorDQN(DQN):
         self.k_max = k_max
         self.judge = judge
         self.anchor = anchor
+        self.n_step = n_step
+        self.imagined = imagined
         self.rng = np.random.default_rng(seed)
         self.knob = 0.5
         self.hidden = tuple(hidden)
@@ -230,33 +244,83 @@ class VectorDQN(DQN):
             self.base.scale = max(float(rewards.std()), 1e-3)
             self.measured = True
 
-    def _loss(self, rows: Rows) -> th.Tensor:
-        speeds = sample_speeds(len(rows), self.knob, self.rng)
-        judged = self.judge(rows, speeds)
-        judged[:, :2] = np.clip(judged[:, :2], 0.0, COMPONENT_BOUND)
-        rows.observations[:, SPEED_INDEX] = speeds
-        rows.following[:, SPEED_INDEX] = speeds
-        taken = np.arange(len(rows)), rows.actions
+    def _loss(self, draw: Draw) -> th.Tensor:
+        """Of all depths that the drawn rows tell of."""
+        speeds = sample_speeds(len(draw.rows), self.knob, self.rng)
+        rows = at_speeds(draw.rows, speeds)
+        which, depths, every = self._every_depth(rows)
+        now = self._judged(every, speeds[which])
+        finite = np.isfinite(now)
+        target = (1.0 - self.gamma) * th.from_numpy(np.where(finite, now, 0.0).astype(np.float32))
+        own = np.flatnonzero(depths == rows.actions[which])
+        target += self.gamma * self._afterwards(rows)[which]
+        target[own] = self._ahead(draw.index, target[own], speeds)
         correction = self.q_net.correction(rows.observations)
-        values = self.base.values(correction, rows.observations)[taken]
-        finite = np.isfinite(judged)
-        now = th.from_numpy(np.where(finite, judged, 0.0).astype(np.float32))
-        target = (1.0 - self.gamma) * now + self.gamma * self._afterwards(rows)
+        values = self.base.values(correction, rows.observations)[which, depths]
         units = th.tensor([1.0, 1.0, self.base.scale])
         misses = functional.smooth_l1_loss(values / units, target / units, reduction="none")
-        weights = th.from_numpy(self._weights(rows.outcomes, finite))
-        self._record(values, misses)
+        weights = self._weights(every.outcomes, finite)
+        weights *= np.where(depths == rows.actions[which], 1.0, self.imagined)[:, None]
+        weights *= draw.weights[which, None].astype(np.float32)
+        self._record(values[own], misses[own])
+        self._surprises(draw, values[own], target[own])
         corrected = correction[..., :2].square().mean()
         pull = self.anchor / self.replay_buffer.size()
-        return (misses * weights).sum(1).mean() + pull * corrected
+        total = (misses * th.from_numpy(weights)).sum() / len(rows)
+        return total + pull * corrected
+
+    def _every_depth(self, rows: Rows) -> tuple[Any, Any, Rows]:
+        """The rows, and what they tell of shallower depths once step times are known."""
+        if self.base.structure is None or not self.imagined:
+            return np.arange(len(rows)), rows.actions, rows
+        return full_information(rows, self.base.structure)
+
+    def _judged(self, rows: Rows, speeds: Floats) -> Floats:
+        """What rows are worth, shape (n, VALUES), the components winsorised."""
+        judged = self.judge(rows, speeds)
+        judged[:, :2] = np.clip(judged[:, :2], 0.0, COMPONENT_BOUND)
+        return judged
+
+    def _ahead(self, index: Any, target: th.Tensor, speeds: Floats) -> th.Tensor:
+        """One-step targets of rows, continued by what happened next, shape (n, VALUES).
+
+        As far as the same engine's next rows are there: one that was dropped ends it.
+        """
+        followed = np.ones(len(index), bool)
+        weight = 1.0
+        total = target.clone()
+        for _ in range(self.n_step - 1):
+            index, here = self.replay_buffer.successors(index)
+            followed &= here
+            if not followed.any():
+                break
+            rows = at_speeds(self.replay_buffer.take(index[followed]), speeds[followed])
+            now = th.from_numpy(self._judged(rows, speeds[followed]).astype(np.float32))
+            weight *= self.gamma
+            # In the place of the value that the step before had looked up.
+            looked_up = self._afterwards_at(rows.observations)
+            step = (1.0 - self.gamma) * now + self.gamma * self._afterwards(rows) - looked_up
+            total[followed] += weight * th.nan_to_num(step)
+        return total
 
     def _afterwards(self, rows: Rows) -> th.Tensor:
         """Averaged values of the best next depth, shape (n, VALUES)."""
+        return self._afterwards_at(rows.following)
+
+    def _afterwards_at(self, raw: Array) -> th.Tensor:
+        """Averaged values of the best depth, shape (n, VALUES)."""
         with th.no_grad():
-            online = self.q_net(rows.following).numpy()
-            best = scalarise(online, rows.following[:, SPEED_INDEX], self.base.linear).argmax(-1)
-            averaged: th.Tensor = self.q_net_target(rows.following)
-            return averaged[np.arange(len(rows)), best]
+            online = self.q_net(raw).numpy()
+            best = scalarise(online, raw[:, SPEED_INDEX], self.base.linear).argmax(-1)
+            averaged: th.Tensor = self.q_net_target(raw)
+            return averaged[np.arange(len(raw)), best]
+
+    def _surprises(self, draw: Draw, values: th.Tensor, target: th.Tensor) -> None:
+        """Note by how much rows were missed, so that those are drawn again that teach most."""
+        columns = slice(0, 2) if self.base.linear else slice(2, 3)
+        missed = (values - target).detach()[:, columns].abs().mean(1)
+        unit = 1.0 if self.base.linear else self.base.scale
+        self.replay_buffer.priorities.learned(draw.index, missed.numpy() / unit)
 
     def _weights(self, outcomes: np.ndarray[Any, Any], finite: Any) -> Any:
         """How much each row and value counts, shape (n, VALUES), about 1 on average."""
@@ -272,6 +336,13 @@ class VectorDQN(DQN):
         for i, name in enumerate(("latency", "cost", "reward")[: 2 if self.base.linear else 3]):
             self.logger.record_mean(f"train/q_{name}", means[i])
             self.logger.record_mean(f"train/loss_{name}", losses[i])
+
+
+def at_speeds(rows: Rows, speeds: Floats) -> Rows:
+    """Rows as if they had been decided under other speeds; the rows given are changed."""
+    rows.observations[:, SPEED_INDEX] = speeds
+    rows.following[:, SPEED_INDEX] = speeds
+    return rows
 
 
 def observation_space() -> spaces.Box:

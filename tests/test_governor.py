@@ -88,7 +88,7 @@ def test_outcomes_belong_to_the_decision_that_drafted_them(ahead: int) -> None:
     for _ in range(200):
         engine.step(requests)
     assert len(sent) > 15
-    assert {t.decision.applied for t in sent} > {0, 3, 6}
+    assert len({t.decision.applied for t in sent}) >= 5
     for transition, after in pairwise(sent):
         check_transition(transition)
         outcome, depth = transition.outcome, transition.decision.applied
@@ -347,7 +347,7 @@ def test_an_engine_that_never_prepares_is_governed_all_the_same() -> None:
     requests = batch(governor, 4)
     for _ in range(200):
         engine.step(requests)
-    assert {t.decision.applied for t in sent} > {0, 3, 6}
+    assert len({t.decision.applied for t in sent}) >= 5
     assert {t.outcome.steps for t in sent} == {8, 9}
 
 

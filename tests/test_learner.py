@@ -103,15 +103,17 @@ class TestPace:
 
     def test_exploration_falls_as_depths_are_visited(self, make_learner):
         world, learner = World(), make_learner()
-        assert learner.epsilon == 0.5
-        learner.ingest(world.info(), [world.transition(State(), 3) for _ in range(60)])
-        assert learner.epsilon == 0.5
-        shares = []
-        for depth in range(7):
+        start, floor = learner.settings.explore_start, learner.settings.explore_floor
+        assert learner.budget == start
+        learner.ingest(world.info(), [world.transition(State(), 2) for _ in range(60)])
+        assert learner.budget == start
+        budgets = []
+        for depth in range(7):  # each tells of all shallower ones
             learner.ingest(world.info(), [world.transition(State(), depth) for _ in range(12)])
-            shares.append(learner.epsilon)
-        assert shares == sorted(shares, reverse=True)
-        assert shares[-1] == pytest.approx(0.05)
+            budgets.append(learner.budget)
+        assert budgets == sorted(budgets, reverse=True)
+        assert budgets[4] > floor
+        assert budgets[-1] == pytest.approx(floor)
 
 
 class TestSnapshots:
@@ -122,7 +124,7 @@ class TestSnapshots:
         feed(learner, world, 1)
         snapshot = learner.publish()
         assert snapshot.meta.number == 1
-        assert snapshot.meta.epsilon > 0.05
+        assert snapshot.meta.budget > learner.settings.explore_floor
         assert learner.current() is snapshot
         assert learner.updates == 0
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from factories import World, engine_info
 from flyball.inference.wire import EngineInfo
+from flyball.policies.replay import ROW_BYTES
 from flyball.policies.transition import Transition
 from learners import feed
 
@@ -18,7 +19,7 @@ class TestIngest:
         assert feed(learner, world, 50) == 50
         summary = learner.summary()
         assert summary["transitions"] == summary["replay_rows"] == 50
-        assert summary["replay_bytes"] == 50 * 548
+        assert summary["replay_bytes"] == 50 * ROW_BYTES
         assert summary["latency"] > 0
         json.dumps(summary)
 

@@ -19,7 +19,14 @@ class TestResuming:
         first.checkpoint()
         second = make_learner()
         ours, theirs = second.summary(), first.summary()
-        for name in ("transitions", "updates", "snapshot", "replay_rows", "speed", "epsilon"):
+        for name in (
+            "transitions",
+            "updates",
+            "snapshot",
+            "replay_rows",
+            "speed",
+            "explore_budget",
+        ):
             assert ours[name] == theirs[name], name
         assert np.array_equal(second.times.coefficients, first.times.coefficients)
         weights = second.model.exported()

@@ -10,8 +10,9 @@ import pytest
 from flyball.policies.prices import compute_prices, engine_time_prices
 from flyball.policies.runner import Runner
 from flyball.policies.snapshot import VALUES, Meta, Snapshot, SnapshotError, analytic
-from flyball.policies.spaces import DEPTH_SPACE
+from flyball.policies.spaces import DEPTH_SPACE, MAX_DEPTH
 from flyball.policies.step_time import PRIOR
+from flyball.policies.structure import KNOTS
 from flyball.policies.transition import Reason
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,16 +28,28 @@ def random_snapshot(seed: int, k_max: int, **meta: object) -> Snapshot:
         weights[f"layer{i}.weight"] = rng.normal(0, 0.3, (fan_out, fan_in)).astype(np.float32)
         weights[f"layer{i}.bias"] = rng.normal(0, 0.3, fan_out).astype(np.float32)
     prices = engine_time_prices() if seed % 2 else compute_prices(0.06)
-    fields = {"number": 1, "k_max": k_max, "prices": prices, "epsilon": 0.0, "gamma": 0.25}
-    return Snapshot(Meta(**{**fields, **meta}), weights, STEP_TIME)  # type: ignore[arg-type]
+    fields = {
+        "number": 1,
+        "k_max": k_max,
+        "prices": prices,
+        "epsilon": 0.0,
+        "gamma": 0.25,
+        "switch": 2e-3,
+    }
+    grid = rng.uniform(0.5, 2.0, (KNOTS, MAX_DEPTH + 1)).astype(np.float32)
+    return Snapshot(Meta(**{**fields, **meta}), weights, STEP_TIME, grid)  # type: ignore[arg-type]
 
 
 def observations(seed: int, count: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     fields = DEPTH_SPACE.fields
     # Beyond the ranges on both sides, so that clipping is met too.
+    # The depth in force is a whole number, the batch at least one.
     columns = [rng.uniform(f.low, f.high * (1.2 if f.high > 1 else 1), count) for f in fields]
-    return np.stack(columns, 1).astype(np.float32)
+    raw = np.stack(columns, 1).astype(np.float32)
+    depth = DEPTH_SPACE.index("depth")
+    raw[:, depth] = np.floor(raw[:, depth])
+    return raw
 
 
 @settings(max_examples=40, deadline=None)
@@ -55,8 +68,9 @@ def test_scores_equal_the_snapshots(seed: int, k_max: int, linear: bool, gamma: 
     assert np.allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_propensities_are_the_frequencies() -> None:
-    snapshot = random_snapshot(3, 4, epsilon=0.4)
+@pytest.mark.parametrize("share", [{"epsilon": 0.4}, {"budget": 0.3}])
+def test_propensities_are_the_frequencies(share: dict[str, float]) -> None:
+    snapshot = random_snapshot(3, 4, **share)
     runner, rng = Runner(snapshot), Random(0)
     observation = [float(x) for x in observations(3, 1)[0]]
     drawn = [runner.act(observation, rng) for _ in range(20000)]
@@ -64,8 +78,10 @@ def test_propensities_are_the_frequencies() -> None:
         claimed = {p for a, p, _ in drawn if a == action}
         assert len(claimed) == 1
         assert np.mean([a == action for a, _, _ in drawn]) == pytest.approx(claimed.pop(), abs=0.02)
-    explored = np.mean([reason is Reason.EXPLORE for _, _, reason in drawn])
-    assert explored == pytest.approx(0.4, abs=0.02)
+        expected = snapshot.probabilities(observations(3, 1))[0, action]
+        assert np.isclose(next(iter({p for a, p, _ in drawn if a == action})), expected, rtol=1e-3)
+    best = int(np.argmax(runner.scores(observation)))
+    assert all((reason is Reason.EXPLORE) == (action != best) for action, _, reason in drawn)
 
 
 def test_without_exploration_the_best_is_certain() -> None:

@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
 from factories import COEFFICIENTS, State, World, depth_features, outcome_features
+from flyball.policies.prices import compute_prices
+from flyball.policies.spaces import DEPTH_SPACE
 from flyball.policies.step_time import FEATURES, PRIOR, StepTimeModel
+from flyball.policies.structure import Structure
 
 
 def rows(rng, count, coefficients=COEFFICIENTS, noise=0.05):
@@ -128,3 +131,40 @@ def test_outcomes_have_the_features_that_depths_predict():
     outcome = world.outcome(state, 3)
     assert len(FEATURES) == 6
     assert np.allclose(outcome_features(outcome, 3), depth_features(4, 200.0, 0.0, 6)[3])
+
+
+def test_a_table_of_corrections_follows_what_is_not_linear():
+    rng = np.random.default_rng(0)
+    model = StepTimeModel()
+    batch = rng.choice([1.0, 4.0, 16.0], 4000)
+    depth = rng.integers(0, 7, 4000).astype(float)
+    rows = np.stack([np.ones(4000), batch, depth, batch * depth, 0 * batch, 300 * batch], 1)
+    truth = rows @ np.array([15e-3, 0.6e-3, 1e-3, 0.25e-3, 0.04e-3, 2e-7])
+    truth = np.where(batch * (depth + 1) > 32, 1.8 * truth, truth)  # a cliff
+    for part in np.array_split(np.arange(4000), 200):
+        model.update_many(rows[part], truth[part] * rng.normal(1, 0.03, len(part)))
+    assert model.error < 0.06
+    structure = Structure(6, model.coefficients, compute_prices(0.05), model.grid)
+    raw = np.stack([DEPTH_SPACE.zeros() for _ in range(3)])
+    raw[:, DEPTH_SPACE.index("batch")] = [1, 4, 16]
+    raw[:, DEPTH_SPACE.index("context")] = 300
+    seconds = structure.seconds(raw)
+    for i, b in enumerate((1.0, 4.0, 16.0)):
+        for k in range(7):
+            expected = truth[(batch == b) & (depth == k)][0]
+            assert seconds[i, k] == pytest.approx(expected, rel=0.12)
+
+
+@pytest.mark.parametrize("cost", [0.0, 0.03])
+def test_what_a_change_of_depth_costs_is_learned(cost):
+    rng = np.random.default_rng(0)
+    model = StepTimeModel()
+    depth = rng.integers(0, 7, 3000).astype(float)
+    switched = (np.diff(depth, prepend=0) != 0).astype(float)
+    ones = np.ones(3000)
+    rows = np.stack([ones, 4 * ones, depth, 4 * depth, 0 * ones, 1200 * ones], 1)
+    seconds = rows @ np.array([15e-3, 0.6e-3, 1e-3, 0.25e-3, 0.04e-3, 2e-7])
+    seconds = seconds * rng.normal(1, 0.03, 3000) + switched * cost / 8
+    for part in np.array_split(np.arange(3000), 300):
+        model.update_many(rows[part], seconds[part], 8 * ones[part], switched[part])
+    assert model.switch_seconds == pytest.approx(cost, abs=0.008)

@@ -74,7 +74,7 @@ def table(status: dict[str, Any]) -> RenderableType:
     return Group(*parts)
 
 
-_LEARNER: Final = ("transitions", "updates", "epsilon", "loss", "latency", "cost")
+_LEARNER: Final = ("transitions", "updates", "explore_budget", "loss", "latency", "cost")
 
 _ROWS: Final[tuple[tuple[str, Callable[[dict[str, Any]], str]], ...]] = (
     ("mode", lambda e: str(e["mode"])),
