@@ -45,15 +45,23 @@ class Base:
         self.shift = 0.0
         self.scale = 1.0
 
-    def values(self, correction: th.Tensor, raw: Array) -> th.Tensor:
-        """Correction, shape (n, depths, VALUES), to values in their own units."""
-        base = np.zeros(correction.shape, np.float32)
+    @property
+    def units(self) -> th.Tensor:
+        """What one unit of the network's values is."""
+        return th.tensor([1.0, 1.0, self.scale])
+
+    def analytic(self, raw: Array, depths: int) -> th.Tensor:
+        """Values before anything is learned, shape (n, depths, VALUES)."""
+        base = np.zeros((len(raw), depths, VALUES), np.float32)
         if self.structure is not None:
             components = self.structure.components(raw)
             base[..., :2] = long_run(components, raw[..., SPEED_INDEX], self.gamma)
         base[..., 2] = self.shift
-        scale = th.tensor([1.0, 1.0, self.scale])
-        return correction * scale + th.from_numpy(base)
+        return th.from_numpy(base)
+
+    def values(self, correction: th.Tensor, raw: Array) -> th.Tensor:
+        """Correction, shape (n, depths, VALUES), to values in their own units."""
+        return correction * self.units + self.analytic(raw, correction.shape[1])
 
 
 class VectorQNetwork(QNetwork):

@@ -251,10 +251,11 @@ class VectorDQN(DQN):
         which, depths, every = self._every_depth(rows)
         now = self._judged(every, speeds[which])
         finite = np.isfinite(now)
-        target = (1.0 - self.gamma) * th.from_numpy(np.where(finite, now, 0.0).astype(np.float32))
         own = np.flatnonzero(depths == rows.actions[which])
-        target += self.gamma * self._afterwards(rows)[which]
-        target[own] = self._ahead(draw.index, target[own], speeds)
+        after, ahead = self._ahead(draw.index, rows, speeds)
+        now = np.where(finite, now, 0.0).astype(np.float32)
+        target = (1.0 - self.gamma) * th.from_numpy(now) + self.gamma * after[which]
+        target[own] += ahead
         correction = self.q_net.correction(rows.observations)
         values = self.base.values(correction, rows.observations)[which, depths]
         units = th.tensor([1.0, 1.0, self.base.scale])
@@ -281,39 +282,40 @@ class VectorDQN(DQN):
         judged[:, :2] = np.clip(judged[:, :2], 0.0, COMPONENT_BOUND)
         return judged
 
-    def _ahead(self, index: Any, target: th.Tensor, speeds: Floats) -> th.Tensor:
-        """One-step targets of rows, continued by what happened next, shape (n, VALUES).
+    def _ahead(self, index: Any, rows: Rows, speeds: Floats) -> tuple[th.Tensor, th.Tensor]:
+        """What follows rows: by the networks, and how what really came next differs from that.
 
         As far as the same engine's next rows are there: one that was dropped ends it.
+
+        Returns:
+            Values of the next state, and what looking further adds to the targets of the depths
+            that were applied: both of shape (n, VALUES).
         """
-        followed = np.ones(len(index), bool)
-        weight = 1.0
-        total = target.clone()
+        chain, here, linked = [rows], [], np.ones(len(rows), bool)
         for _ in range(self.n_step - 1):
-            index, here = self.replay_buffer.successors(index)
-            followed &= here
-            if not followed.any():
-                break
-            rows = at_speeds(self.replay_buffer.take(index[followed]), speeds[followed])
-            now = th.from_numpy(self._judged(rows, speeds[followed]).astype(np.float32))
+            index, there = self.replay_buffer.successors(index)
+            linked = linked & there
+            here.append(th.from_numpy(linked.astype(np.float32))[:, None])
+            chain.append(at_speeds(self.replay_buffer.take(index), speeds))
+        values = self._afterwards(np.concatenate([part.following for part in chain]))
+        after = values.reshape(len(chain), len(rows), VALUES)
+        ahead, weight = th.zeros_like(after[0]), 1.0
+        for i, part in enumerate(chain[1:]):
+            now = th.from_numpy(np.nan_to_num(self._judged(part, speeds)).astype(np.float32))
             weight *= self.gamma
-            # In the place of the value that the step before had looked up.
-            looked_up = self._afterwards_at(rows.observations)
-            step = (1.0 - self.gamma) * now + self.gamma * self._afterwards(rows) - looked_up
-            total[followed] += weight * th.nan_to_num(step)
-        return total
+            step = (1.0 - self.gamma) * now + self.gamma * after[i + 1] - after[i]
+            ahead += weight * here[i] * step
+        return after[0], ahead
 
-    def _afterwards(self, rows: Rows) -> th.Tensor:
-        """Averaged values of the best next depth, shape (n, VALUES)."""
-        return self._afterwards_at(rows.following)
-
-    def _afterwards_at(self, raw: Array) -> th.Tensor:
+    def _afterwards(self, raw: Array) -> th.Tensor:
         """Averaged values of the best depth, shape (n, VALUES)."""
         with th.no_grad():
-            online = self.q_net(raw).numpy()
-            best = scalarise(online, raw[:, SPEED_INDEX], self.base.linear).argmax(-1)
-            averaged: th.Tensor = self.q_net_target(raw)
-            return averaged[np.arange(len(raw)), best]
+            base = self.base.analytic(raw, self.k_max + 1)
+            online = self.q_net.correction(raw) * self.base.units + base
+            score = scalarise(online.numpy(), raw[:, SPEED_INDEX], self.base.linear)
+            best = np.arange(len(raw)), score.argmax(-1)
+            averaged = self.q_net_target.correction(raw)[best]
+            return averaged * self.base.units + base[best]
 
     def _surprises(self, draw: Draw, values: th.Tensor, target: th.Tensor) -> None:
         """Note by how much rows were missed, so that those are drawn again that teach most."""
