@@ -223,3 +223,23 @@ def outcome_row(depth: int, outcome: Outcome) -> Floats:
         depth if name == "depth" else getattr(outcome, name) for name in OutcomeBatch.SCALARS
     )
     return np.array([*scalars, *outcome.tried, *outcome.accepted], np.float64)
+
+
+def outcome_of(row: Floats) -> Outcome:
+    """The outcome that ``outcome_row`` made a row of; its depth is left out."""
+    scalars = dict(zip(OutcomeBatch.SCALARS, row.tolist(), strict=False))
+    return Outcome(
+        seconds=scalars["seconds"],
+        steps=int(scalars["steps"]),
+        request_seconds=scalars["request_seconds"],
+        request_steps=int(scalars["request_steps"]),
+        emitted=int(scalars["emitted"]),
+        drafted=int(scalars["drafted"]),
+        verified=int(scalars["verified"]),
+        prefill=int(scalars["prefill"]),
+        context=int(scalars["context"]),
+        finished=int(scalars["finished"]),
+        tried=tuple(int(x) for x in row[-2 * MAX_DEPTH : -MAX_DEPTH]),
+        accepted=tuple(int(x) for x in row[-MAX_DEPTH:]),
+        switched=bool(scalars["switched"]),
+    )

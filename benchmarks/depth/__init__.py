@@ -1,0 +1,1 @@
+"""``flyball bench depth``: every policy of the depth control point against every other."""
