@@ -152,6 +152,10 @@ class Board:
             self.logger.record(f"wire/{name}", total)
         for name in ("running", "waiting"):
             self.logger.record(f"wire/{name}", sum(getattr(beat, name) for beat in live))
+        for name in _CALIBRATION:
+            scores = [s for beat in live if (s := getattr(beat, name)) is not None]
+            if scores:
+                self.logger.record(f"serve/{name}", float(np.mean(scores)))
         for name in _MICROSECONDS:
             worst = max((getattr(beat, name) for beat in live), default=0.0)
             self.logger.record(f"wire/{name}", worst)
@@ -177,6 +181,7 @@ def layout(k_max: int) -> dict[str, dict[str, list[Any]]]:
         },
         "What it sees": {
             "acceptance per position": chart(*positions),
+            "predicted survival, calibration": chart(*(f"serve/{n}" for n in _CALIBRATION)),
             "batch and queue": chart("serve/batch", "wire/running", "wire/waiting"),
             "step-time model, relative error": chart("train/step_time_error"),
         },
@@ -195,6 +200,7 @@ def layout(k_max: int) -> dict[str, dict[str, list[Any]]]:
     }
 
 
+_CALIBRATION = ("survival_brier", "survival_ece")
 _MICROSECONDS = ("decide_us_p50", "decide_us_p99", "prepare_us_p50", "prepare_us_p99")
 
 

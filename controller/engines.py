@@ -41,9 +41,12 @@ def check_beat(beat: Beat) -> None:
     check_speed(beat.speed)
     totals = msgspec.structs.astuple(beat.totals)
     held_up = (beat.decide_us_p50, beat.decide_us_p99, beat.prepare_us_p50, beat.prepare_us_p99)
-    figures = (info.parameter_ratio, beat.at, *held_up, *totals)
+    scores = [s for s in (beat.survival_brier, beat.survival_ece) if s is not None]
+    figures = (info.parameter_ratio, beat.at, *held_up, *totals, *scores)
     if not all(math.isfinite(f) and f >= 0 for f in figures):
         raise ValueError(f"figures of a beat must be finite and not negative, got {figures}")
+    if max(scores, default=0.0) > 1.0:
+        raise ValueError(f"scores of predicted survival must be in [0, 1], got {scores}")
 
 
 @dataclass

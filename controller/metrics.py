@@ -21,6 +21,8 @@ _ENGINE_GAUGES: Final = (
     ("tokens_per_second", "tokens emitted per second, last 10 s", "tokens_per_second"),
     ("seconds_per_token", "seconds per token of a request, last 10 s", "seconds_per_token"),
     ("dollars_per_token", "dollars per token, last 10 s", "dollars_per_token"),
+    ("survival_brier_score", "Brier score of predicted survival", "survival_brier"),
+    ("survival_calibration_error", "calibration error of the same", "survival_ece"),
     ("decide_microseconds_p50", "median time of a decision", "decide_us_p50"),
     ("decide_microseconds_p99", "99th percentile of a decision's time", "decide_us_p99"),
 )

@@ -23,7 +23,7 @@ import msgspec
 from ..policies.snapshot import SnapshotError
 from ..policies.spaces import CLASSES, DEPTH_SPACE, check_depth
 from ..policies.transition import Decision, Reason, Transition
-from .acceptance import Acceptance
+from .drafts import Drafts
 from .interval import Flight, Interval
 from .meters import Meters
 from .orders import OrderBook, Orders
@@ -80,7 +80,7 @@ class Governor:
         self.book = OrderBook(info, orders)
         self.steps_per_interval = interval
         self.names = ClassNames()
-        self.acceptance = Acceptance()
+        self.drafts = Drafts()
         self.decisions = self.dropped = self.faults = 0
         self.last_fault = ""
         self.retired = False
@@ -186,12 +186,7 @@ class Governor:
         self._meters.step(flight, seconds, emitted, finished)
         if interval is None:
             return
-        for state, drafts, accepted in verifications:
-            # What follows a rejection was verified, too, but says nothing of its own.
-            tried = min(accepted + 1, drafts)
-            if tried > 0:
-                interval.counts.add(state.slot, tried, accepted)
-                state.verified(tried, accepted)
+        self.drafts.verified(interval.counts, verifications)
         interval.landed += 1
         interval.add(flight, seconds, emitted, finished)
         self._report(interval)
@@ -217,6 +212,7 @@ class Governor:
         orders = self.book.orders
         p50, p99 = self._meters.decide_us()
         prepare_p50, prepare_p99 = self._meters.prepare_us()
+        brier, ece = self.drafts.calibration.overall()
         current = self._current
         idle = self._is_idle(time.perf_counter())
         return Beat(
@@ -239,6 +235,8 @@ class Governor:
             prepare_us_p50=prepare_p50,
             prepare_us_p99=prepare_p99,
             totals=copy(self._meters.totals),
+            survival_brier=brier,
+            survival_ece=ece,
         )
 
     def _is_idle(self, now: float) -> bool:
@@ -302,7 +300,7 @@ class Governor:
 
     def _observe(self, batch: int, load: Load, orders: Orders, now: float) -> list[float]:
         """The observation, raw, in the order of ``DEPTH_SPACE``."""
-        flight, acceptance = self._flight, self.acceptance
+        flight = self._flight
         requests = flight.requests if flight is not None else {}
         share, speed = _shares(requests, orders.speed)
         decoding = len(requests) or 1
@@ -320,11 +318,7 @@ class Governor:
             flight.remaining / decoding if flight else 0.0,
             0.0,  # slack: requests carry no objectives
             self._current.decision.applied if self._current else self.info.static_depth,
-            *acceptance.position,
-            *acceptance.survival(share),
-            *share,
-            *acceptance.first,
-            *acceptance.later,
+            *self.drafts.observe(requests.values(), share),
             speed,
         ]
 
@@ -332,7 +326,7 @@ class Governor:
         """Send an interval that is complete and taught something."""
         if not interval.complete:
             return
-        self.acceptance.update(interval.counts)
+        self.drafts.add(interval.counts)
         if not interval.request_steps or not interval.following:
             return
         transition = Transition(interval.decision, interval.outcome(), interval.following)

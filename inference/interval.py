@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ..policies.survival import Verified
 from ..policies.transition import Decision, Outcome
-from .acceptance import Verified
 from .requests import RequestState
 
 
@@ -73,6 +73,7 @@ class Interval:
 
     def outcome(self) -> Outcome:
         """What came of it."""
+        tried, accepted = self.counts.positions()
         return Outcome(
             seconds=self.seconds,
             steps=self.steps,
@@ -84,8 +85,8 @@ class Interval:
             prefill=self.prefill,
             context=self.context,
             finished=self.finished,
-            tried=tuple(self.counts.tried),
-            accepted=tuple(self.counts.accepted),
+            tried=tried,
+            accepted=accepted,
             switched=self.switched,
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ..policies.spaces import BEHAVIOURS, CLASSES, check_speed
+from ..policies.survival import FRAILTY_PRIOR
 
 NAMED: Final = CLASSES - len(BEHAVIOURS)
 
@@ -22,9 +23,12 @@ class RequestState:
         slot: the class it counts in: the one it names, else the one it behaves like.
         tried: drafted positions verified lately, decayed.
         accepted: those of them that were accepted, decayed.
+        expected: rejections that its class's table expected at the positions tried, decayed.
+        frailty: multiplier on its class's hazards: the mean of a Gamma posterior, with the
+            rejections as Poisson events and 1 as the prior's mean.
     """
 
-    __slots__ = ("accepted", "named", "slot", "speed", "tried")
+    __slots__ = ("accepted", "expected", "frailty", "named", "slot", "speed", "tried")
 
     def __init__(self, named: int | None, speed: float | None) -> None:
         self.named = named
@@ -32,14 +36,30 @@ class RequestState:
         self.slot = _FRESH if named is None else named
         self.tried = 0.0
         self.accepted = 0.0
+        self.expected = 0.0
+        self.frailty = 1.0
 
-    def verified(self, tried: int, accepted: int) -> None:
-        """Learn from one verification: positions tried and accepted."""
+    def verified(self, tried: int, accepted: int, expected: list[list[float]]) -> None:
+        """Learn from one verification.
+
+        Args:
+            tried: positions tried, at least one.
+            accepted: those accepted, ``tried`` or one less.
+            expected: ``SurvivalEstimator.expected``.
+        """
         self.tried = self.tried * _MEMORY + tried
         self.accepted = self.accepted * _MEMORY + accepted
+        self.expected = self.expected * _MEMORY + expected[self.slot][tried]
         if self.named is None and self.tried >= _ENOUGH:
             rate = self.accepted / self.tried
-            self.slot = _EASY if rate >= 0.85 else _MIXED if rate >= 0.6 else _HARD
+            slot = _EASY if rate >= 0.85 else _MIXED if rate >= 0.6 else _HARD
+            if slot != self.slot:
+                # Its history, measured by the class it joins: without that it would count twice,
+                # once in the class and once in the frailty.
+                self.expected *= expected[slot][tried] / expected[self.slot][tried]
+                self.slot = slot
+        rejected = self.tried - self.accepted
+        self.frailty = (FRAILTY_PRIOR + rejected) / (FRAILTY_PRIOR + self.expected)
 
 
 class ClassNames:

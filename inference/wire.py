@@ -137,6 +137,9 @@ class Beat(msgspec.Struct, frozen=True, tag="beat", tag_field="kind", kw_only=Tr
         prepare_us_p50: median of the time that deciding takes while the model runs, microseconds.
         prepare_us_p99: 99th percentile of the same.
         totals: of all steps since start.
+        survival_brier: Brier score of predicted survival, some two thousand drafts; None before
+            the first.
+        survival_ece: expected calibration error of the same.
     """
 
     info: EngineInfo
@@ -158,6 +161,8 @@ class Beat(msgspec.Struct, frozen=True, tag="beat", tag_field="kind", kw_only=Tr
     prepare_us_p50: float = 0.0
     prepare_us_p99: float = 0.0
     totals: Totals = msgspec.field(default_factory=Totals)
+    survival_brier: float | None = None
+    survival_ece: float | None = None
     schema: int = SCHEMA
 
 

@@ -240,6 +240,8 @@ def beat(
         decide_us_p50=30.0,
         decide_us_p99=90.0,
         totals=totals or Totals(),
+        survival_brier=0.15,
+        survival_ece=0.02,
     )
 
 

@@ -45,6 +45,8 @@ def run(tmp_path_factory):
         ("serve/dollars_per_token", 1e-7, 1e-6),
         ("serve/acceptance_1", 0.85, 1.0),
         ("serve/acceptance_6", 0.8, 1.0),
+        ("serve/survival_brier", 0.15, 0.15),
+        ("serve/survival_ece", 0.02, 0.02),
         ("serve/depth_mean", 2.0, 4.0),
         ("serve/speed", 0.25, 0.25),
         ("serve/version", 1.0, 4.0),

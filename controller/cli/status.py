@@ -87,6 +87,7 @@ _ROWS: Final[tuple[tuple[str, Callable[[dict[str, Any]], str]], ...]] = (
     ("milliseconds per token", lambda e: _scaled(e["seconds_per_token"], 1e3)),
     ("dollars per million tokens", lambda e: _scaled(e["dollars_per_token"], 1e6)),
     ("accepted at 1, 2, ..., %", lambda e: _percent(e["acceptance"][: e["k_max"]])),
+    ("survival, Brier / calibration", lambda e: _pair(e["survival_brier"], e["survival_ece"])),
     ("decision p50 / p99, µs", lambda e: f"{e['decide_us_p50']:.0f} / {e['decide_us_p99']:.0f}"),
     ("decisions", lambda e: str(e["decisions"])),
     ("dropped / refused", lambda e: f"{e['dropped']} / {e['refused']}"),
@@ -105,6 +106,10 @@ def _percent(shares: list[float | None]) -> str:
 
 def _scaled(value: float | None, scale: float) -> str:
     return "-" if value is None else f"{value * scale:.3g}"
+
+
+def _pair(one: float | None, other: float | None) -> str:
+    return f"{_scaled(one, 1.0)} / {_scaled(other, 1.0)}"
 
 
 def _short(value: Any) -> str:

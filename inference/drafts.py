@@ -1,0 +1,74 @@
+"""How the drafts of one engine fare: what is learned from each verification and observed of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from ..policies.calibration import Calibration
+from ..policies.survival import SurvivalEstimator, Verified
+from .requests import RequestState
+
+
+class Drafts:
+    """One engine's, and hence one drafter's, record of verified drafts.
+
+    Attributes:
+        estimator: acceptance by class and position.
+        calibration: how true the predictions of requests' survival come.
+    """
+
+    def __init__(self) -> None:
+        self.estimator = SurvivalEstimator()
+        self.calibration = Calibration()
+        self._turn = 0  # whose prediction is judged in this step
+
+    def verified(
+        self, counts: Verified, verifications: Iterable[tuple[RequestState, int, int]]
+    ) -> None:
+        """One engine step's verifications: per request its state, drafts and those accepted.
+
+        Args:
+            counts: of the interval that drafted them.
+            verifications: drafts are those that could be accepted.
+        """
+        expected = self.estimator.expected
+        seen = 0
+        for state, drafts, accepted in verifications:
+            # What follows a rejection was verified, too, but says nothing of its own.
+            tried = min(accepted + 1, drafts)
+            if tried > 0:
+                if seen == self._turn:
+                    self._judge(state, drafts, accepted)
+                seen += 1
+                counts.add(state.slot, tried, accepted)
+                state.verified(tried, accepted, expected)
+        if seen:
+            self._turn = self._turn + 1 if self._turn + 1 < seen else 0
+
+    def add(self, counts: Verified) -> None:
+        """An interval is complete: its counts are learned from at the next observation."""
+        self.estimator.add(counts)
+
+    def observe(self, requests: Collection[RequestState], share: list[float]) -> list[float]:
+        """The observation's fields from ``acceptance_1`` to the last ``later``.
+
+        Args:
+            requests: those that run.
+            share: of each class among them.
+        """
+        estimator = self.estimator
+        estimator.refresh()
+        slots = [state.slot for state in requests] or [0]
+        frailties = [state.frailty for state in requests] or [1.0]
+        return [
+            *estimator.position.tolist(),
+            *estimator.survival(slots, frailties).mean(0).tolist(),
+            *share,
+            *estimator.first.tolist(),
+            *estimator.later.tolist(),
+        ]
+
+    def _judge(self, state: RequestState, drafts: int, accepted: int) -> None:
+        """Hold a prediction, made before this verification was learned from, to its outcome."""
+        predicted = self.estimator.predict(state.slot, state.frailty, drafts)
+        self.calibration.add(predicted, accepted)

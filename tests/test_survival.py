@@ -1,0 +1,335 @@
+"""Estimates of how far drafts survive, by class, by position and by request."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from flyball.inference.drafts import Drafts
+from flyball.inference.requests import RequestState
+from flyball.policies.calibration import Calibration
+from flyball.policies.spaces import BEHAVIOURS, CLASSES, MAX_DEPTH
+from flyball.policies.survival import SurvivalEstimator, Verified
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+HARD, EASY = BEHAVIOURS.index("hard"), BEHAVIOURS.index("easy")
+SLOTS = st.integers(0, CLASSES - 1)
+
+
+def accepts(rng: np.random.Generator, rates: list[float], drafts: int) -> int:
+    """How many of a request's drafts are accepted, position j with rates[j]."""
+    accepted = 0
+    while accepted < drafts and rng.random() < rates[accepted]:
+        accepted += 1
+    return accepted
+
+
+def learn(
+    estimator: SurvivalEstimator,
+    rng: np.random.Generator,
+    rates: list[float],
+    slot: int = 0,
+    drafts: int = MAX_DEPTH,
+    intervals: int = 1,
+    verifications: int = 8,
+) -> None:
+    """Intervals of one class."""
+    for _ in range(intervals):
+        counts = Verified()
+        for _ in range(verifications):
+            accepted = accepts(rng, rates, drafts)
+            counts.add(slot, min(accepted + 1, drafts), accepted)
+        estimator.add(counts)
+        estimator.refresh()
+
+
+@st.composite
+def verifications(draw: st.DrawFn) -> tuple[int, int, int]:
+    """A class, positions tried and positions accepted, as an engine has them."""
+    tried = draw(st.integers(1, MAX_DEPTH))
+    return draw(SLOTS), tried, tried - draw(st.integers(0, 1))
+
+
+HISTORIES = st.lists(st.lists(verifications(), max_size=12), max_size=12)
+
+
+def taught(history: list[list[tuple[int, int, int]]]) -> SurvivalEstimator:
+    estimator = SurvivalEstimator()
+    for interval in history:
+        counts = Verified()
+        for one in interval:
+            counts.add(*one)
+        estimator.add(counts)
+    estimator.refresh()
+    return estimator
+
+
+@given(HISTORIES, SLOTS, st.floats(0.0, 50.0))
+def test_survival_never_grows_with_position(history, slot, frailty) -> None:
+    estimator = taught(history)
+    (survival,) = estimator.survival([slot], [frailty])
+    assert all(np.diff(survival) <= 0)
+    assert 0 <= survival[-1] <= survival[0] <= 1
+    assert estimator.predict(slot, frailty, MAX_DEPTH) == pytest.approx(survival.tolist())
+
+
+@given(HISTORIES)
+def test_an_estimate_lies_between_its_prior_and_its_data(history) -> None:
+    estimator = taught(history)
+    tried, accepted = estimator._tried.sum(0), estimator._accepted.sum(0)
+    prior = SurvivalEstimator.START
+    for j in range(MAX_DEPTH):
+        data = accepted[j] / tried[j] if tried[j] else prior
+        assert min(prior, data) - 1e-9 <= estimator.position[j] <= max(prior, data) + 1e-9
+        prior = estimator.position[j]
+
+
+@given(HISTORIES, SLOTS)
+def test_a_class_that_was_never_seen_begins_like_all_traffic(history, slot) -> None:
+    others = [[one for one in interval if one[0] != slot] for interval in history]
+    estimator = taught(others)
+    assert estimator.first[slot] == pytest.approx(estimator.position[0])
+
+
+@given(HISTORIES, SLOTS, SLOTS)
+def test_one_class_alone_is_all_traffic(history, slot, other) -> None:
+    estimator = taught([[(slot, t, a) for _, t, a in interval] for interval in history])
+    assert estimator._hazard == pytest.approx(1.0 - estimator.position)
+    if other != slot:
+        assert estimator.acceptance[other] == pytest.approx(estimator.position)
+
+
+@given(HISTORIES)
+def test_bounds_hold_the_estimate_and_widen_with_their_level(history) -> None:
+    estimator = taught(history)
+    pairs = (
+        (estimator.acceptance, estimator.interval),
+        (estimator.acceptance.cumprod(1), estimator.survival_interval),
+    )
+    for mean, interval in pairs:
+        low, high = interval(0.5)
+        lower, higher = interval(0.95)
+        for one, next_one in ((0, lower), (lower, low), (low, mean), (mean, high), (high, higher)):
+            assert np.all(one <= next_one)
+        assert np.all(higher <= 1)
+
+
+@given(HISTORIES)
+def test_counts_by_position_are_those_of_each_verification(history) -> None:
+    counts, flat = Verified(), [one for interval in history for one in interval]
+    for one in flat:
+        counts.add(*one)
+    tried, accepted = counts.positions()
+    assert tried == tuple(sum(t >= j for _, t, _ in flat) for j in range(1, MAX_DEPTH + 1))
+    assert accepted == tuple(sum(a >= j for _, _, a in flat) for j in range(1, MAX_DEPTH + 1))
+    assert sum(counts.table()[0].sum(1)) == sum(tried)
+
+
+def test_learns_each_position() -> None:
+    rng, estimator = np.random.default_rng(0), SurvivalEstimator()
+    rates, found = [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2], []
+    for step in range(3000):
+        learn(estimator, rng, rates)
+        if step > 500:
+            found.append(estimator.position)
+    # Deep positions are seldom tried, so they lean on the position before: within that pull.
+    assert np.mean(found, 0)[:5] == pytest.approx(rates[:5], abs=0.04)
+    assert all(np.diff(np.mean(found, 0)) < 0)
+
+
+def test_tells_classes_apart() -> None:
+    rng, estimator = np.random.default_rng(0), SurvivalEstimator()
+    for _ in range(300):
+        learn(estimator, rng, [0.2] * 8, slot=1, drafts=4)
+        learn(estimator, rng, [0.9] * 8, slot=5, drafts=4)
+    assert estimator.first[[1, 5]] == pytest.approx([0.2, 0.9], abs=0.07)
+    assert estimator.later[[1, 5]] == pytest.approx([0.2, 0.9], abs=0.12)
+    # Positions that nobody tried are drawn to each class's own, not to the mean of both.
+    assert estimator.acceptance[5, 4:] == pytest.approx([0.9] * 4, abs=0.07)
+    assert estimator.acceptance[1, 4:] == pytest.approx([0.2] * 4, abs=0.15)
+
+
+def test_what_is_not_tried_drifts_to_what_is_known_nearby() -> None:
+    rng, estimator = np.random.default_rng(0), SurvivalEstimator()
+    learn(estimator, rng, [0.95] * 8, intervals=300)
+    learn(estimator, rng, [0.1] * 8, drafts=1, intervals=300)
+    assert estimator.position[0] == pytest.approx(0.1, abs=0.1)
+    assert estimator.position[4] == pytest.approx(estimator.position[0], abs=0.05)
+
+
+def test_what_was_true_once_is_forgotten() -> None:
+    rng, one, other = np.random.default_rng(0), SurvivalEstimator(), SurvivalEstimator()
+    learn(one, rng, [0.9] * 8, intervals=100)
+    for estimator in (one, other):
+        learn(estimator, np.random.default_rng(1), [0.3] * 8, intervals=400)
+    assert one.acceptance == pytest.approx(other.acceptance, abs=1e-3)
+    assert one.variance() == pytest.approx(other.variance(), abs=1e-3)
+
+
+def test_without_evidence_nothing_moves() -> None:
+    estimator = SurvivalEstimator()
+    estimator.add(Verified())
+    estimator.refresh()
+    assert estimator.acceptance == pytest.approx(SurvivalEstimator.START)
+
+
+def test_uncertainty_falls_with_evidence_and_grows_with_depth() -> None:
+    rng, estimator = np.random.default_rng(0), SurvivalEstimator()
+    before = estimator.variance()
+    learn(estimator, rng, [0.7] * 8, drafts=3, intervals=20)
+    after = estimator.variance()
+    assert np.all(after[0, :3] < before[0, :3] / 10)
+    assert after[0, 7] > after[0, 2]
+
+
+@pytest.mark.parametrize("level", [0.5, 0.8, 0.95])
+def test_intervals_cover_as_often_as_they_say(level) -> None:
+    # Short histories: decay has hardly set in, so that the bounds are neither wide nor narrow.
+    rng, inside, survived = np.random.default_rng(0), [], []
+    for _ in range(400):
+        rates = rng.beta(4.0, 2.0, 3)
+        estimator = SurvivalEstimator()
+        learn(estimator, rng, rates.tolist(), slot=4, drafts=3, intervals=int(rng.integers(2, 10)))
+        low, high = (bound[4, :3] for bound in estimator.interval(level))
+        inside.append((low <= rates) & (rates <= high))
+        low, high = (bound[4, :3] for bound in estimator.survival_interval(level))
+        survived.append((low <= rates.cumprod()) & (rates.cumprod() <= high))
+    assert np.mean(inside) == pytest.approx(level, abs=0.08)
+    assert np.mean(survived) == pytest.approx(level, abs=0.08)
+
+
+def test_intervals_cover_an_acceptance_that_moves() -> None:
+    rng, estimator, inside = np.random.default_rng(0), SurvivalEstimator(), []
+    logit = 1.0
+    for step in range(3000):
+        logit += 0.02 * rng.normal() - 0.001 * (logit - 1.0)
+        rate = 1.0 / (1.0 + np.exp(-logit))
+        learn(estimator, rng, [rate] * 8, drafts=2)
+        if step > 100:
+            low, high = (bound[0, :2] for bound in estimator.interval(0.9))
+            inside.append((low <= rate) & (rate <= high))
+    assert np.mean(inside) > 0.85
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 90, float("nan")])
+def test_a_level_that_is_no_probability_is_refused(level) -> None:
+    with pytest.raises(ValueError, match="level"):
+        SurvivalEstimator().interval(level)
+
+
+# Requests.
+
+
+def follow(drafts: Drafts, rng: np.random.Generator, rates: dict[RequestState, float], count: int):
+    """Intervals of eight steps that draft four tokens for every request."""
+    for _ in range(count):
+        counts = Verified()
+        for _ in range(8):
+            step = [(state, 4, accepts(rng, [rate] * 4, 4)) for state, rate in rates.items()]
+            drafts.verified(counts, step)
+        drafts.add(counts)
+        drafts.estimator.refresh()
+
+
+@pytest.mark.parametrize("named", [5, None])
+def test_tells_an_easy_request_from_a_hard_one(named) -> None:
+    easy, hard = RequestState(named, None), RequestState(named, None)
+    drafts = Drafts()
+    follow(drafts, np.random.default_rng(0), {easy: 0.9, hard: 0.3}, 30)
+    own = drafts.estimator.survival([easy.slot, hard.slot], [easy.frailty, hard.frailty])
+    assert own[0, 0] == pytest.approx(0.9, abs=0.12)
+    assert own[1, 0] == pytest.approx(0.3, abs=0.2)
+    if named is not None:
+        assert easy.frailty < 0.7 < 1.3 < hard.frailty
+    else:
+        assert (easy.slot, hard.slot) == (EASY, HARD)
+
+
+def test_a_request_that_changes_class_takes_its_history_along() -> None:
+    drafts = Drafts()
+    rng = np.random.default_rng(0)
+    crowd = {RequestState(None, None): rate for rate in (0.95, 0.95, 0.1, 0.1)}
+    follow(drafts, rng, crowd, 60)
+    expected = drafts.estimator.expected
+    state = RequestState(None, None)
+    state.verified(4, 4, expected)
+    assert state.slot == BEHAVIOURS.index("fresh")
+    state.verified(4, 4, expected)
+    assert state.slot == EASY
+    assert state.expected == pytest.approx(1.9 * expected[EASY][4])
+
+
+@settings(max_examples=50)
+@given(st.lists(verifications(), min_size=1, max_size=60), HISTORIES)
+def test_a_frailty_is_finite_and_between_what_was_seen_and_one(own, history) -> None:
+    expected = taught(history).expected
+    state = RequestState(4, None)
+    for _, tried, accepted in own:
+        state.verified(tried, accepted, expected)
+    seen = (state.tried - state.accepted) / state.expected
+    assert min(1.0, seen) - 1e-9 <= state.frailty <= max(1.0, seen) + 1e-9
+
+
+def serve(named: bool, steps: int) -> tuple[Calibration, Calibration]:
+    """Traffic of three kinds, each request with an ease of its own: the calibration of requests'
+    own survival, and that of their classes' alone.
+    """
+    rng, drafts, alone = np.random.default_rng(0), Drafts(), Calibration()
+
+    def arrive() -> tuple[RequestState, float]:
+        slot = int(rng.integers(4, 7))
+        logit = (2.4, 0.6, -1.1)[slot - 4] + 0.7 * rng.normal()
+        return RequestState(slot if named else None, None), 1.0 / (1.0 + np.exp(-logit))
+
+    running = [arrive() for _ in range(16)]
+    counts, depth = Verified(), 4
+    for step in range(steps):
+        if step % 8 == 0:
+            drafts.add(counts)
+            drafts.estimator.refresh()
+            counts, depth = Verified(), int(rng.integers(1, 7))
+        if step == steps // 5:  # from here on the classes are known
+            drafts.calibration, alone = Calibration(), Calibration()
+        batch = [(state, depth, accepts(rng, [rate] * depth, depth)) for state, rate in running]
+        state, _, accepted = batch[drafts._turn]
+        alone.add(drafts.estimator.predict(state.slot, 1.0, depth), accepted)
+        drafts.verified(counts, batch)
+        running = [arrive() if rng.random() < 1 / 60 else one for one in running]
+    return drafts.calibration, alone
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_predictions_for_requests_come_true_and_tell_more_than_classes(named) -> None:
+    own, alone = serve(named, 6000)
+    brier, ece = own.overall()
+    assert ece < 0.06
+    assert brier < alone.overall()[0] - 0.003
+    assert all(score < 0.25 for score in own.brier()[:6])
+
+
+def test_observation_is_the_mean_of_the_requests_own_survival() -> None:
+    drafts, easy, hard = Drafts(), RequestState(5, None), RequestState(5, None)
+    follow(drafts, np.random.default_rng(0), {easy: 0.9, hard: 0.2}, 20)
+    share = [0.0] * 5 + [1.0] + [0.0] * 2
+    fields = drafts.observe([easy, hard], share)
+    survival = fields[MAX_DEPTH : 2 * MAX_DEPTH]
+    one, other = (drafts.estimator.predict(5, s.frailty, MAX_DEPTH) for s in (easy, hard))
+    assert survival == pytest.approx(np.mean([one, other], axis=0).tolist())
+    # A mixture survives deeper than its mean acceptance would let it.
+    assert survival[5] > 1.5 * survival[0] ** 6
+    assert fields[2 * MAX_DEPTH : 2 * MAX_DEPTH + CLASSES] == share
+
+
+def test_requests_are_judged_in_turn_before_they_are_learned_from() -> None:
+    drafts, start = Drafts(), SurvivalEstimator.START
+    states = [RequestState(4 + i, None) for i in range(3)]
+    step = [(state, 1 + i, 1 + i) for i, state in enumerate(states)]
+    drafts.verified(Verified(), step)
+    assert drafts.calibration.brier() == [pytest.approx((1 - start) ** 2), *[None] * 7]
+    before = drafts.estimator.predict(5, states[1].frailty, 2)
+    drafts.verified(Verified(), step)
+    assert drafts.calibration.brier()[1] == pytest.approx((1 - before[1]) ** 2)
+    assert drafts.calibration.brier()[2] is None
+    drafts.verified(Verified(), step)
+    assert drafts.calibration.brier()[2] is not None
+    assert drafts.calibration.brier()[3] is None
