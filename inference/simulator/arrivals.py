@@ -55,9 +55,7 @@ def _arrive(world: World, engine: Record, waiting: Records, totals: Record) -> N
         else:
             break
     under_way = engine.running + engine.preempted + engine.queued
-    while (
-        under_way < world.phases[engine.phase].concurrency and engine.queued < len(waiting)
-    ):
+    while under_way < world.phases[engine.phase].concurrency and engine.queued < len(waiting):
         _push(world, engine, waiting, engine.clock, totals)
         under_way += 1
 
@@ -95,8 +93,8 @@ def _gap(world: World, engine: Record) -> float:
         return float(1.0 / phase.rate)
     key = draw_key(engine.seed, GAP, engine.gaps)
     if phase.cv == 1.0:
-        return -math.log(uniform(key, 0)) / phase.rate
-    return gamma(key, 1.0 / phase.cv**2) / phase.rate
+        return float(-math.log(uniform(key, 0)) / phase.rate)
+    return float(gamma(key, 1.0 / phase.cv**2) / phase.rate)
 
 
 @compiled
@@ -113,7 +111,10 @@ def _push(world: World, engine: Record, waiting: Records, at: float, totals: Rec
     if len(world.arrivals):
         prompt, generated = world.context[totals.arrived], world.generated[totals.arrived]
     else:
-        prompt, generated = _length(kind.prompt, normal(key, 1)), _length(kind.output, normal(key, 2))
+        prompt, generated = (
+            _length(kind.prompt, normal(key, 1)),
+            _length(kind.output, normal(key, 2)),
+        )
     one.prompt = min(max(prompt, 1), p.max_model_len - 1)
     one.generated = min(max(generated, 1), p.max_model_len - one.prompt)
     _drift(world, engine, at)

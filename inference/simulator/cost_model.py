@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +14,7 @@ from ...policies.transition import Floats, OutcomeBatch
 _COLUMN = {name: i for i, name in enumerate(OutcomeBatch.SCALARS)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CostModel:
     """Seconds of one engine step: ``(features . coefficients) x grid x noise``.
 
@@ -33,23 +32,22 @@ class CostModel:
         ValueError: if a number makes no sense.
     """
 
-    coefficients: Sequence[float]
-    batches: Sequence[float] = (1.0,)
+    coefficients: npt.ArrayLike
+    batches: npt.ArrayLike = (1.0,)
     grid: npt.ArrayLike | None = None
     noise: float = 0.0
+    _coefficients: Floats = field(init=False, repr=False)
+    _logs: Floats = field(init=False, repr=False)
+    _grid: Floats = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         coefficients = np.array(self.coefficients, np.float64)
         batches = np.array(self.batches, np.float64)
-        grid = np.ones((len(batches), 1)) if self.grid is None else np.array(self.grid, np.float64)
+        grid = np.ones((batches.size, 1)) if self.grid is None else np.array(self.grid, np.float64)
         _check(coefficients, batches, grid, self.noise)
         object.__setattr__(self, "_coefficients", coefficients)
         object.__setattr__(self, "_logs", np.log2(batches))
         object.__setattr__(self, "_grid", grid)
-
-    _coefficients: Floats = None  # type: ignore[assignment]
-    _logs: Floats = None  # type: ignore[assignment]
-    _grid: Floats = None  # type: ignore[assignment]
 
     @property
     def arrays(self) -> tuple[Floats, Floats, Floats]:
@@ -115,7 +113,7 @@ def _check(coefficients: Floats, batches: Floats, grid: Floats, noise: float) ->
         raise ValueError(f"coefficients must be one per feature: {', '.join(FEATURES)}")
     if not (np.isfinite(coefficients).all() and coefficients.min() >= 0 and coefficients[0] > 0):
         raise ValueError("coefficients must be finite and not negative, a step's own above 0")
-    if not (len(batches) and np.isfinite(batches).all() and batches[0] >= 1):
+    if not (batches.ndim == 1 and len(batches) and np.isfinite(batches).all() and batches[0] >= 1):
         raise ValueError("batches must be batch sizes of at least 1")
     if (np.diff(batches) <= 0).any():
         raise ValueError("batches must increase")

@@ -76,7 +76,9 @@ class Simulator:
         fleet = self._fleet
         for records in (fleet.engines, fleet.requests, fleet.estimates, fleet.totals):
             records[...] = np.zeros((), records.dtype)
-        fleet.engines["seed"] = np.uint64(self.seed % 2**63) + np.arange(self.engines, dtype=np.uint64)
+        fleet.engines["seed"] = np.uint64(self.seed % 2**63) + np.arange(
+            self.engines, dtype=np.uint64
+        )
         self._kernel.start(self._world, fleet)
         return fleet.observations.copy()
 
@@ -111,7 +113,7 @@ class Simulator:
 
     @property
     def totals(self) -> Records:
-        """Sums since the reset, one record of ``state.TOTALS`` per engine, shape (n,)."""
+        """Sums since the reset, one record of ``records.TOTALS`` per engine, shape (n,)."""
         return self._fleet.totals.copy()
 
     def off_seconds(self, outcomes: Floats) -> Floats:

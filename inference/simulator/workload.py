@@ -185,6 +185,8 @@ class Workload:
         return sum(phase.seconds for phase in self.phases)
 
 
-def traced(trace: Trace, mix: Mapping[str, float] | None = None, drift: Drift | None = None) -> Workload:
+def traced(
+    trace: Trace, mix: Mapping[str, float] | None = None, drift: Drift | None = None
+) -> Workload:
     """The ready classes arriving as a trace says, in one mix throughout."""
     return Workload(phases=(Phase(mix=mix or {}),), trace=trace, drift=drift or Drift())
