@@ -1,4 +1,4 @@
-"""Gymnasium environments around an engine, and the rewards.
+"""Gymnasium environments around an engine, live or simulated, and the rewards.
 
 Importing this registers ``flyball/Depth-v0``.
 """
@@ -6,4 +6,4 @@ Importing this registers ``flyball/Depth-v0``.
 from gymnasium.envs.registration import register
 
 # The entry point is a text: what the environment needs is imported when one is made.
-register(id="flyball/Depth-v0", entry_point="flyball.envs.depth:DepthEnv", nondeterministic=True)
+register(id="flyball/Depth-v0", entry_point="flyball.envs.making:make_depth", nondeterministic=True)

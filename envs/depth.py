@@ -14,10 +14,10 @@ from ..inference.traffic import Traffic
 from ..inference.wire import DEFAULT_ADDRESS
 from ..policies.prices import Prices
 from ..policies.spaces import DEPTH_SPACE, SPEED_INDEX, Array, check_depth, check_speed
-from ..policies.transition import OutcomeBatch, Transition, check_transition, outcome_row
+from ..policies.transition import Transition, check_transition
 from .commands import CommandError, Commands, NoAnswerError
-from .reward_inputs import RewardInputs
-from .rewards import evaluate, load_reward
+from .measuring import measure
+from .rewards import load_reward
 
 _RETRY: Final = 0.05  # seconds between two looks at an engine that has measured nothing yet
 
@@ -187,22 +187,17 @@ class DepthEnv(gymnasium.Env[Array, np.int64]):
         transition = msgspec.convert(value["transition"], Transition)
         check_transition(transition)
         decision = transition.decision
-        outcomes = OutcomeBatch.from_rows(
-            outcome_row(decision.applied, transition.outcome)[None],
-            np.array([value["off_seconds"]]),
-            np.array([self._ratio]),
+        reward, measured = measure(
+            self.reward,
+            decision,
+            transition.outcome,
+            off_seconds=float(value["off_seconds"]),
+            parameter_ratio=self._ratio,
+            prices=msgspec.convert(value["prices"], Prices),
+            speed=decision.speed if self.speed is None else self.speed,
         )
-        speed = decision.speed if self.speed is None else self.speed
-        inputs = RewardInputs.of(outcomes, msgspec.convert(value["prices"], Prices), speed)
-        info |= {
-            "speed": speed,
-            "latency": float(inputs.latency[0]),
-            "cost": float(inputs.cost[0]),
-            "off_seconds": float(value["off_seconds"]),
-            "outcome": {"depth": decision.applied, **msgspec.structs.asdict(transition.outcome)},
-            "decision": msgspec.structs.asdict(decision),
-        }
-        return float(evaluate(self.reward, inputs)[0])
+        info |= measured
+        return reward
 
 
 def _find(commands: Commands, engine: str | None, patience: float) -> dict[str, Any]:

@@ -1,0 +1,184 @@
+"""The end of an engine step, compiled: how long it took, what was accepted, who is finished."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from ...policies.spaces import MAX_DEPTH
+from ...policies.transition import Floats, OutcomeBatch
+from .compiling import NOISE, compiled, draw_key, normal, uniform
+from .estimates import learn_verification
+from .observing import meter_step
+from .scheduling import release
+from .state import Record, Records, World
+from .traces import Integers
+
+_COLUMN: Final = {name: i for i, name in enumerate(OutcomeBatch.SCALARS)}
+_SECONDS: Final = _COLUMN["seconds"]
+_STEPS: Final = _COLUMN["steps"]
+_REQUEST_SECONDS: Final = _COLUMN["request_seconds"]
+_REQUEST_STEPS: Final = _COLUMN["request_steps"]
+_EMITTED: Final = _COLUMN["emitted"]
+_DRAFTED: Final = _COLUMN["drafted"]
+_VERIFIED: Final = _COLUMN["verified"]
+_PREFILL: Final = _COLUMN["prefill"]
+_CONTEXT: Final = _COLUMN["context"]
+_FINISHED: Final = _COLUMN["finished"]
+_TRIED: Final = len(_COLUMN)
+_ACCEPTED: Final = _TRIED + MAX_DEPTH
+
+
+@compiled
+def land(
+    world: World,
+    engine: Record,
+    requests: Records,
+    order: Integers,
+    estimate: Record,
+    totals: Record,
+    row: Floats,
+) -> None:
+    """Let the step that was scheduled take its time and have its effect."""
+    # A step that drafts to another depth than it verifies is the doing of two decisions.
+    counted = engine.drafted == engine.depth and engine.decoding > 0
+    seconds = _seconds(world, engine)
+    engine.clock += seconds
+    engine.last_landing = engine.clock
+    emitted_before, finished_before = totals.emitted, totals.finished
+    for i in range(engine.running):
+        request = requests[order[i]]
+        if request.computed < request.goal:
+            _prefilled(engine, request, totals)
+        elif request.tokens > 0:
+            _decoded(engine, request, estimate, totals, counted, row)
+    _leave(engine, requests, order, totals)
+    emitted, finished = totals.emitted - emitted_before, totals.finished - finished_before
+    meter_step(engine, seconds, emitted)
+    _total(engine, totals, seconds)
+    if counted:
+        _count(engine, row, seconds, emitted, finished)
+
+
+@compiled
+def _seconds(world: World, engine: Record) -> float:
+    """What ``CostModel.seconds`` gives, times the noise."""
+    c = world.coefficients
+    drafted = engine.verified - engine.decoding
+    seconds = c[0] + c[1] * engine.decoding + c[2] * engine.depth + c[3] * drafted
+    seconds += c[4] * engine.prefill + c[5] * engine.context
+    if world.grid.size > 1:
+        batch = max(engine.decoding, 1)
+        seconds *= _factor(world.grid_batches, world.grid, math.log2(batch), drafted / batch)
+    sigma = world.parameters[0].noise
+    engine.launches += 1
+    if sigma > 0.0:
+        draw = normal(draw_key(engine.seed, NOISE, engine.launches), 0)
+        seconds *= math.exp(sigma * draw - 0.5 * sigma * sigma)
+    return float(seconds)
+
+
+@compiled
+def _factor(batches: Floats, grid: Floats, batch: float, depth: float) -> float:
+    row = 0
+    while row + 2 < len(batches) and batches[row + 1] <= batch:
+        row += 1
+    lower, below = row, 0.0
+    if len(batches) > 1:
+        lower = row + 1
+        below = min(max((batch - batches[row]) / (batches[lower] - batches[row]), 0.0), 1.0)
+    depth = min(depth, grid.shape[1] - 1.0)
+    left = int(depth)
+    right = min(left + 1, grid.shape[1] - 1)
+    away = depth - left
+    at_row = grid[row, left] * (1.0 - away) + grid[row, right] * away
+    at_lower = grid[lower, left] * (1.0 - away) + grid[lower, right] * away
+    return float(at_row * (1.0 - below) + at_lower * below)
+
+
+@compiled
+def _prefilled(engine: Record, request: Record, totals: Record) -> None:
+    """A chunk of a prompt is done; with the last one comes a token."""
+    request.computed += request.tokens
+    if request.computed < request.goal or request.tokens == 0:
+        return
+    if request.emitted == 0:
+        totals.started += 1
+        totals.first_token_seconds += engine.clock - request.arrival
+    request.emitted += 1
+    request.drafts = engine.depth
+    totals.prompted += 1
+
+
+@compiled
+def _decoded(
+    engine: Record, request: Record, estimate: Record, totals: Record, counted: bool, row: Floats
+) -> None:
+    """A request's drafts are verified: those accepted and one more token reach it."""
+    drafts = request.tokens - 1
+    accepted = count_accepted(request, drafts)
+    if drafts > 0:
+        learn_verification(estimate, request, drafts, accepted)
+        if counted:
+            for j in range(min(accepted + 1, drafts)):
+                row[_TRIED + j] += 1.0
+            for j in range(accepted):
+                row[_ACCEPTED + j] += 1.0
+    emitted = min(accepted + 1, request.generated - request.emitted)
+    request.emitted += emitted
+    request.computed += emitted
+    request.drafts = engine.depth
+    totals.emitted += emitted
+
+
+@compiled
+def count_accepted(request: Record, drafts: int) -> int:
+    """Drafts accepted: each by a draw that belongs to its place in the output, whoever asks."""
+    for j in range(drafts):
+        if uniform(request.key, request.emitted + j) >= request.acceptance[j]:
+            return j
+    return drafts
+
+
+@compiled
+def _leave(engine: Record, requests: Records, order: Integers, totals: Record) -> None:
+    """Let finished requests go; the others stay in their order."""
+    kept = 0
+    for i in range(engine.running):
+        slot = order[i]
+        request = requests[slot]
+        if request.emitted >= request.generated:
+            release(engine, request)
+            totals.finished += 1
+            totals.finished_tokens += request.generated
+            totals.end_to_end_seconds += engine.clock - request.arrival
+        else:
+            order[i] = order[kept]
+            order[kept] = slot
+            kept += 1
+    engine.running = kept
+
+
+@compiled
+def _total(engine: Record, totals: Record, seconds: float) -> None:
+    totals.seconds += seconds
+    totals.steps += 1
+    totals.request_seconds += seconds * engine.decoding
+    totals.request_steps += engine.decoding
+    totals.drafted += engine.depth * engine.decoding
+    totals.verified += engine.verified
+    totals.prefill += engine.prefill
+
+
+@compiled
+def _count(engine: Record, row: Floats, seconds: float, emitted: int, finished: int) -> None:
+    row[_SECONDS] += seconds
+    row[_STEPS] += 1
+    row[_REQUEST_SECONDS] += seconds * engine.decoding
+    row[_REQUEST_STEPS] += engine.decoding
+    row[_EMITTED] += emitted
+    row[_DRAFTED] += engine.depth * engine.decoding
+    row[_VERIFIED] += engine.verified
+    row[_PREFILL] += engine.prefill
+    row[_CONTEXT] += engine.context
+    row[_FINISHED] += finished

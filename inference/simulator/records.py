@@ -1,0 +1,166 @@
+"""The records that the simulator's compiled loops work on: their fields."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from ...policies.spaces import CLASSES, MAX_DEPTH
+from .workload import MAX_KINDS
+
+PARAMETERS: Final = np.dtype(
+    [
+        ("k_max", "i8"),
+        ("static_depth", "i8"),
+        ("interval", "i8"),
+        ("max_num_seqs", "i8"),
+        ("max_num_batched_tokens", "i8"),
+        ("block_size", "i8"),
+        ("kv_blocks", "i8"),
+        ("max_model_len", "i8"),
+        ("max_tokens", "i8"),
+        ("horizon", "f8"),
+        ("noise", "f8"),
+        ("drift_sigma", "f8"),
+        ("drift_every", "f8"),
+        ("drift_memory", "f8"),
+    ]
+)
+
+KIND: Final = np.dtype(
+    [
+        ("slot", "i8"),  # of the class in observations; -1 where requests do not name it
+        ("logits", "f8", (MAX_DEPTH,)),
+        ("effect", "f8"),
+        ("prompt", "f8", (2,)),  # mean and standard deviation of the logarithm
+        ("output", "f8", (2,)),
+    ]
+)
+
+PHASE: Final = np.dtype(
+    [
+        ("seconds", "f8"),
+        ("rate", "f8"),  # 0 for none
+        ("concurrency", "i8"),  # 0 for none
+        ("cv", "f8"),
+        ("mix", "f8", (MAX_KINDS,)),  # cumulative
+    ]
+)
+
+WAITING: Final = np.dtype(
+    [
+        ("number", "i8"),
+        ("kind", "i8"),
+        ("arrival", "f8"),
+        ("prompt", "i8"),
+        ("generated", "i8"),
+        ("offset", "f8"),  # on the logit of its acceptance: drift and its own effect
+    ]
+)
+
+REQUEST: Final = np.dtype(
+    [
+        ("key", "u8"),  # of its acceptance draws
+        ("named", "i8"),
+        ("slot", "i8"),
+        ("arrival", "f8"),
+        ("generated", "i8"),  # tokens it will generate
+        ("emitted", "i8"),
+        ("prompt", "i8"),
+        ("goal", "i8"),  # tokens to compute before it decodes: more after a preemption
+        ("computed", "i8"),
+        ("blocks", "i8"),
+        ("drafts", "i8"),  # made for it by the step before
+        ("tokens", "i8"),  # scheduled in this step
+        ("acceptance", "f8", (MAX_DEPTH,)),
+        ("tried", "f8"),  # its own history, decayed
+        ("accepted", "f8"),
+        ("rejected", "f8"),
+        ("expected", "f8"),  # rejections, by the estimates for its class
+    ]
+)
+
+ENGINE: Final = np.dtype(
+    [
+        ("seed", "u8"),
+        ("clock", "f8"),
+        ("done", "?"),
+        # Arrivals.
+        ("phase", "i8"),
+        ("phase_end", "f8"),
+        ("visit", "i8"),  # phases begun
+        ("number", "i8"),  # of the next request, counted within the visit
+        ("gaps", "i8"),
+        ("next_arrival", "f8"),
+        ("segment", "i8"),
+        ("drift", "f8", (MAX_KINDS,)),
+        # The scheduler.
+        ("head", "i8"),
+        ("queued", "i8"),
+        ("running", "i8"),
+        ("preempted", "i8"),
+        ("free_blocks", "i8"),
+        # The interval.
+        ("depth", "i8"),
+        ("drafted", "i8"),  # depth drafted by the step before; -1 before the first
+        ("steps", "i8"),
+        ("batch", "i8"),  # requests when the interval was decided
+        ("launches", "i8"),
+        ("last_landing", "f8"),
+        ("idled", "?"),
+        # The step in the air.
+        ("decoding", "i8"),
+        ("verified", "i8"),
+        ("prefill", "i8"),
+        ("context", "i8"),
+        ("remaining", "i8"),
+        # Meters.
+        ("arrivals", "i8"),
+        ("since", "f8"),
+        ("rate", "f8"),
+        ("step_ms", "f8"),
+        ("per_request", "f8"),
+        ("prefill_average", "f8"),
+    ]
+)
+
+ESTIMATE: Final = np.dtype(
+    [
+        # Decayed counts, and those of the interval that is not complete, by class and position.
+        ("tried", "f8", (CLASSES, MAX_DEPTH)),
+        ("accepted", "f8", (CLASSES, MAX_DEPTH)),
+        ("new_tried", "f8", (CLASSES, MAX_DEPTH)),
+        ("new_accepted", "f8", (CLASSES, MAX_DEPTH)),
+        # What follows from them.
+        ("position", "f8", (MAX_DEPTH,)),
+        ("table", "f8", (CLASSES, MAX_DEPTH)),
+        ("later", "f8", (CLASSES,)),
+    ]
+)
+
+TOTALS: Final = np.dtype(
+    [
+        ("seconds", "f8"),
+        ("steps", "i8"),
+        ("request_seconds", "f8"),
+        ("request_steps", "i8"),
+        ("emitted", "i8"),
+        ("prompted", "i8"),
+        ("drafted", "i8"),
+        ("verified", "i8"),
+        ("prefill", "i8"),
+        ("arrived", "i8"),
+        ("started", "i8"),
+        ("finished", "i8"),
+        ("finished_tokens", "i8"),
+        ("first_token_seconds", "f8"),
+        ("end_to_end_seconds", "f8"),
+        ("preemptions", "i8"),
+    ]
+)
+"""Sums over all that an engine did, whatever the intervals counted. ``seconds`` is busy time;
+``emitted`` counts tokens of decoding requests and ``prompted`` those that came with a prompt (or
+with what a preemption made compute anew), together all; ``started`` counts requests that got
+their first token, ``first_token_seconds`` sums their time to it; ``finished_tokens`` is the length
+of the finished, ``end_to_end_seconds`` sums their time from arrival to the last token."""
