@@ -220,6 +220,7 @@ def beat(
     speed: float = 0.5,
     decisions: int = 0,
     totals: Totals | None = None,
+    policy: str = "learned",
 ) -> Beat:
     """An engine's state in the middle of a load."""
     return Beat(
@@ -240,6 +241,7 @@ def beat(
         decide_us_p50=30.0,
         decide_us_p99=90.0,
         totals=totals or Totals(),
+        policy=policy,
     )
 
 
