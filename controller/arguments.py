@@ -50,6 +50,15 @@ class ModeArguments(EngineArguments, kw_only=True):
     usage: ClassVar[str] = f'give {{"mode": one of {", ".join(Mode)}}}'
 
 
+class PolicyArguments(EngineArguments, kw_only=True):
+    """A policy for an engine."""
+
+    policy: str
+    usage: ClassVar[str] = (
+        'give {"policy": "learned", a name of `flyball policy list` or "ucb?c=0.5"}'
+    )
+
+
 class PinArguments(EngineArguments, kw_only=True):
     """A depth for an engine until further notice; None lets it go."""
 

@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 
 from ..envs.rewards import RewardError
+from ..inference.live_policy import check_policy
 from ..inference.wire import (
     TOPIC_KNOB,
     TOPIC_MODE,
+    TOPIC_POLICY,
     TOPIC_SNAPSHOT,
     Beat,
     Knob,
     Mode,
     Report,
     SetMode,
+    UsePolicy,
 )
 from ..policies.spaces import check_depth, check_speed
 from . import arguments as take
@@ -152,6 +155,16 @@ class Control:
         log.info("engine %s: mode %s", engine, given.mode)
         return {"engine": engine, "mode": given.mode.value}
 
+    def _policy(self, request: Request) -> dict[str, Any]:
+        given = _take(request, take.PolicyArguments)
+        view = self.fleet.find(given.engine)
+        policy = _checked(lambda spec: check_policy(spec, view.info), given.policy)
+        self.settings.policies[view.name] = policy
+        self._order_policy(view.name, policy)
+        self._save()
+        log.info("engine %s: policy %s", view.name, policy)
+        return {"engine": view.name, "policy": policy}
+
     def _pin(self, request: Request) -> dict[str, Any]:
         given = _take(request, take.PinArguments)
         view = self.fleet.find(given.engine)
@@ -222,12 +235,17 @@ class Control:
     def _order_mode(self, engine: str, mode: Mode) -> None:
         self._hub.order(TOPIC_MODE + engine.encode(), SetMode(engine, mode))
 
+    def _order_policy(self, engine: str, policy: str) -> None:
+        self._hub.order(TOPIC_POLICY + engine.encode(), UsePolicy(engine, policy))
+
     def _publish_all(self) -> None:
         """What holds now, for engines that were there before this controller."""
         self._hub.order(TOPIC_KNOB, Knob(self.settings.speed))
         self._learner.speed(self.settings.speed)
         for engine, mode in self.settings.modes.items():
             self._order_mode(engine, mode)
+        for engine, policy in self.settings.policies.items():
+            self._order_policy(engine, policy)
         for engine, depth in self.settings.pins.items():
             self.fleet.pin(engine, depth)
         current = self._learner.current()
@@ -250,6 +268,7 @@ COMMANDS: Final = (
     "mode",
     "observe",
     "pin",
+    "policy",
     "promote",
     "reward",
     "snapshots",

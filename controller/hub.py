@@ -15,12 +15,10 @@ from ..inference.wire import (
     Address,
     Beat,
     Command,
+    FromController,
     FromEngine,
-    Knob,
-    Pin,
     Reply,
     Report,
-    SetMode,
     UnknownSchemaError,
     WireError,
     decode,
@@ -111,7 +109,7 @@ class Hub:
         self._last[topic] = payload
         self._broadcast.send_multipart([topic, payload])
 
-    def order(self, topic: bytes, order: Knob | SetMode | Pin) -> None:
+    def order(self, topic: bytes, order: FromController) -> None:
         """Publish a setting."""
         self.publish(topic, encode(order))
 

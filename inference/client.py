@@ -69,6 +69,10 @@ class ControllerClient:
         """Set an engine's mode: off, observe, shadow, apply or freeze."""
         return str(self._call("PUT", f"{_engine(engine)}/mode", {"mode": mode})["mode"])
 
+    def set_policy(self, engine: str, policy: str) -> str:
+        """Set an engine's policy: ``learned``, or one of the catalogue such as ``ucb?c=0.5``."""
+        return str(self._call("PUT", f"{_engine(engine)}/policy", {"policy": policy})["policy"])
+
     def pin(self, engine: str, depth: int | None) -> int:
         """Pin an engine's depth, or let it go with None; the pin's number."""
         return int(self._call("PUT", f"{_engine(engine)}/pin", {"depth": depth})["pin"])

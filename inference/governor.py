@@ -25,6 +25,7 @@ from ..policies.spaces import CLASSES, DEPTH_SPACE, check_depth
 from ..policies.transition import Decision, Reason, Transition
 from .drafts import Drafts
 from .interval import Flight, Interval
+from .live_policy import PolicyError
 from .meters import Meters
 from .orders import OrderBook, Orders
 from .requests import ClassNames, RequestState, request_state
@@ -77,7 +78,7 @@ class Governor:
             raise ValueError(f"interval must be at least 1 engine step, not {interval}")
         check_depth(info.static_depth, info.k_max)
         self.info = info
-        self.book = OrderBook(info, orders)
+        self.book = OrderBook(info, orders, seed)
         self.steps_per_interval = interval
         self.names = ClassNames()
         self.drafts = Drafts()
@@ -234,6 +235,7 @@ class Governor:
             decide_us_p99=p99,
             prepare_us_p50=prepare_p50,
             prepare_us_p99=prepare_p99,
+            policy=orders.policy_name,
             totals=copy(self._meters.totals),
             survival_brier=brier,
             survival_ece=ece,
@@ -277,7 +279,9 @@ class Governor:
             reason=reason,
             pin=orders.pin.number if orders.pin and orders.pinned is not None else 0,
         )
-        return Interval(decision, before is not None and before.decision.applied != applied)
+        switched = before is not None and before.decision.applied != applied
+        learns = reason in _DECIDED and orders.mode is not Mode.FREEZE
+        return Interval(decision, switched, orders.policy if learns else None)
 
     def _begin(self, interval: Interval) -> None:
         """Put an interval in force; the one before it is over."""
@@ -290,11 +294,12 @@ class Governor:
     def _choose(self, observation: list[float], orders: Orders) -> tuple[int, float, Reason]:
         if orders.pinned is not None:
             return orders.pinned, 1.0, Reason.PINNED
-        if orders.runner is None or orders.mode is Mode.OBSERVE:
+        chooser = orders.chooser
+        if chooser is None or orders.mode is Mode.OBSERVE:
             return self.info.static_depth, 1.0, Reason.STATIC
         try:
-            return orders.runner.act(observation, self._rng, orders.mode is not Mode.FREEZE)
-        except SnapshotError as e:
+            return chooser.act(observation, self._rng, orders.mode is not Mode.FREEZE)
+        except (SnapshotError, PolicyError) as e:
             self.book.refuse(str(e))
             return self.info.static_depth, 1.0, Reason.FALLBACK
 
@@ -332,6 +337,11 @@ class Governor:
         transition = Transition(interval.decision, interval.outcome(), interval.following)
         if not self._send(transition):
             self.dropped += 1
+        if interval.policy is not None:
+            try:
+                interval.policy.learn(transition.decision, transition.outcome)
+            except PolicyError as e:
+                self.book.refuse(str(e))
 
 
 def _shares(requests: dict[str, RequestState], knob: float) -> tuple[list[float], float]:
@@ -354,4 +364,5 @@ def _with_classes(info: EngineInfo, classes: tuple[str, ...]) -> EngineInfo:
 
 
 _WATCHING: Final = (Mode.OBSERVE, Mode.SHADOW)
+_DECIDED: Final = (Reason.POLICY, Reason.EXPLORE)
 _PACK: Final = Struct(f"<{DEPTH_SPACE.size}f").pack

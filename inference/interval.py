@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..policies.survival import Verified
 from ..policies.transition import Decision, Outcome
+from .live_policy import LivePolicy
 from .requests import RequestState
 
 
@@ -26,6 +27,7 @@ class Interval:
         "following",
         "landed",
         "launched",
+        "policy",
         "prefill",
         "request_seconds",
         "request_steps",
@@ -35,8 +37,11 @@ class Interval:
         "verified",
     )
 
-    def __init__(self, decision: Decision, switched: bool) -> None:
+    def __init__(
+        self, decision: Decision, switched: bool, policy: LivePolicy | None = None
+    ) -> None:
         self.decision = decision
+        self.policy = policy  # to be told what came of it
         self.switched = switched
         self.closed = False
         self.following = b""

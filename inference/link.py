@@ -19,14 +19,12 @@ from .wire import (
     TOPIC_KNOB,
     TOPIC_MODE,
     TOPIC_PIN,
+    TOPIC_POLICY,
     TOPIC_SNAPSHOT,
     Address,
     Beat,
     FromController,
-    Knob,
-    Pin,
     Report,
-    SetMode,
     WireError,
     decode,
     encode,
@@ -102,7 +100,8 @@ class Link:
         socket = self._context.socket(zmq.SUB)
         secure_client(socket, self._keys)
         own = self.engine.encode()
-        for topic in (TOPIC_SNAPSHOT, TOPIC_KNOB, TOPIC_MODE + own, TOPIC_PIN + own):
+        mine = (TOPIC_MODE + own, TOPIC_PIN + own, TOPIC_POLICY + own)
+        for topic in (TOPIC_SNAPSHOT, TOPIC_KNOB, *mine):
             socket.setsockopt(zmq.SUBSCRIBE, topic)
         socket.connect(self.address.broadcast)
         return socket
@@ -137,7 +136,7 @@ class Link:
                 book.refuse(str(e))
 
 
-def read_order(frames: list[bytes]) -> Knob | SetMode | Pin | Snapshot:
+def read_order(frames: list[bytes]) -> FromController | Snapshot:
     """An order from the frames it was published in: topic and payload.
 
     Raises:
@@ -149,7 +148,7 @@ def read_order(frames: list[bytes]) -> Knob | SetMode | Pin | Snapshot:
     topic, payload = frames
     if topic == TOPIC_SNAPSHOT:
         return Snapshot.from_bytes(payload)
-    order: Knob | SetMode | Pin = decode(payload, FromController)
+    order: FromController = decode(payload, FromController)
     return order
 
 

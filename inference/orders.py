@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from ..policies.runner import Runner
 from ..policies.snapshot import Snapshot, SnapshotError
 from ..policies.spaces import check_depth, check_speed
-from .wire import EngineInfo, Knob, Mode, Pin, SetMode
+from .live_policy import KeptPolicies, LivePolicy
+from .wire import LEARNED, EngineInfo, FromController, Knob, Mode, Pin, SetMode, UsePolicy
 
 log = logging.getLogger("flyball")
 
@@ -22,6 +23,7 @@ class Orders:
         mode: what the governor does with its decisions.
         pin: the last one, released or not.
         runner: the snapshot, ready to run.
+        policy: a policy of the catalogue that decides instead of it, if one does.
         serial: grows with every order that takes effect at once (all but snapshots).
     """
 
@@ -29,6 +31,7 @@ class Orders:
     mode: Mode = Mode.APPLY
     pin: Pin | None = None
     runner: Runner | None = None
+    policy: LivePolicy | None = None
     serial: int = 0
 
     @property
@@ -38,8 +41,20 @@ class Orders:
 
     @property
     def version(self) -> int:
-        """Number of the snapshot; 0 for none."""
-        return self.runner.snapshot.meta.number if self.runner is not None else 0
+        """Number of the snapshot that decides; 0 for none."""
+        if self.runner is None or self.policy is not None:
+            return 0
+        return self.runner.snapshot.meta.number
+
+    @property
+    def chooser(self) -> Runner | LivePolicy | None:
+        """What decides, if anything does."""
+        return self.runner if self.policy is None else self.policy
+
+    @property
+    def policy_name(self) -> str:
+        """The policy in force: ``learned`` or a specification."""
+        return LEARNED if self.policy is None else self.policy.spec
 
 
 class OrderBook:
@@ -48,21 +63,25 @@ class OrderBook:
     Args:
         info: who the engine is.
         orders: what holds until the controller says otherwise.
+        seed: of policies that draw at random.
     """
 
-    def __init__(self, info: EngineInfo, orders: Orders | None = None) -> None:
+    def __init__(
+        self, info: EngineInfo, orders: Orders | None = None, seed: int | None = None
+    ) -> None:
         self.orders = orders or Orders()
         self.refused = 0
         self.last_refusal = ""
         self._info = info
+        self._policies = KeptPolicies(info, seed)
         if self.orders.runner is not None:
-            self._check(self.orders.runner.snapshot)
+            self._prepare(self.orders.runner.snapshot)
 
-    def receive(self, order: Knob | SetMode | Pin | Snapshot) -> None:
+    def receive(self, order: FromController | Snapshot) -> None:
         """Take an order; one that cannot be followed is refused and counted."""
         try:
             if isinstance(order, Snapshot):
-                self._check(order)
+                self._prepare(order)
                 self.orders = replace(self.orders, runner=Runner(order))
             elif isinstance(order, Knob):
                 self._change(speed=check_speed(order.speed))
@@ -77,9 +96,11 @@ class OrderBook:
         self.last_refusal = f"refused: {reason}"
         log.warning("refused: %s", reason)
 
-    def _own(self, order: SetMode | Pin) -> None:
+    def _own(self, order: SetMode | Pin | UsePolicy) -> None:
         if isinstance(order, SetMode):
             self._change(mode=order.mode)
+        elif isinstance(order, UsePolicy):
+            self._change(policy=self._policies.get(order.policy))
         else:
             if order.depth is not None:
                 check_depth(order.depth, self._info.k_max)
@@ -89,9 +110,11 @@ class OrderBook:
         now = self.orders
         self.orders = replace(now, **change, serial=now.serial + 1)  # type: ignore[arg-type]
 
-    def _check(self, snapshot: Snapshot) -> None:
+    def _prepare(self, snapshot: Snapshot) -> None:
+        """Check a snapshot; its step times and prices are the latest there are."""
         if snapshot.meta.k_max != self._info.k_max:
             raise SnapshotError(
                 f"snapshot {snapshot.meta.number} is for k_max {snapshot.meta.k_max}, "
                 f"this engine runs {self._info.k_max}"
             )
+        self._policies.use_structure(snapshot.structure)

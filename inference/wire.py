@@ -1,10 +1,10 @@
 """The messages between engines, controller and clients, and the sockets they travel on.
 
 One address names a controller. From its port P: engines PUSH ``Report`` and ``Beat`` to P; the
-controller PUBlishes ``Snapshot`` bytes, ``Knob``, ``Mode`` and ``Pin`` on P + 1 (XPUB, every
-topic's last value resent to late joiners), each as two frames, topic and payload; commands go to
-P + 2 (ROUTER / DEALER), and every one is answered. Messages are MessagePack, each with a schema
-number; weights are safetensors. Never pickle.
+controller PUBlishes ``Snapshot`` bytes, ``Knob``, ``SetMode``, ``UsePolicy`` and ``Pin`` on P + 1
+(XPUB, every topic's last value resent to late joiners), each as two frames, topic and payload;
+commands go to P + 2 (ROUTER / DEALER), and every one is answered. Messages are MessagePack, each
+with a schema number; weights are safetensors. Never pickle.
 """
 
 from __future__ import annotations
@@ -26,6 +26,10 @@ TOPIC_SNAPSHOT: Final = b"snapshot"
 TOPIC_KNOB: Final = b"knob"
 TOPIC_MODE: Final = b"mode/"
 TOPIC_PIN: Final = b"pin/"
+TOPIC_POLICY: Final = b"policy/"
+
+LEARNED: Final = "learned"
+"""What the learner's snapshots are called among the policies."""
 
 
 class Mode(StrEnum):
@@ -136,6 +140,7 @@ class Beat(msgspec.Struct, frozen=True, tag="beat", tag_field="kind", kw_only=Tr
         decide_us_p99: 99th percentile of the same.
         prepare_us_p50: median of the time that deciding takes while the model runs, microseconds.
         prepare_us_p99: 99th percentile of the same.
+        policy: policy in force, ``learned`` or a specification of the catalogue.
         totals: of all steps since start.
         survival_brier: Brier score of predicted survival, some two thousand drafts; None before
             the first.
@@ -160,6 +165,7 @@ class Beat(msgspec.Struct, frozen=True, tag="beat", tag_field="kind", kw_only=Tr
     decide_us_p99: float
     prepare_us_p50: float = 0.0
     prepare_us_p99: float = 0.0
+    policy: str = LEARNED
     totals: Totals = msgspec.field(default_factory=Totals)
     survival_brier: float | None = None
     survival_ece: float | None = None
@@ -193,6 +199,14 @@ class Pin(msgspec.Struct, frozen=True, tag="pin", tag_field="kind"):
     schema: int = SCHEMA
 
 
+class UsePolicy(msgspec.Struct, frozen=True, tag="policy", tag_field="kind"):
+    """The policy of one engine: as ``make_policy`` takes it, or ``learned`` (or "")."""
+
+    engine: str
+    policy: str
+    schema: int = SCHEMA
+
+
 class Command(msgspec.Struct, frozen=True, tag="command", tag_field="kind"):
     """A request to the controller; ``call`` is echoed in the reply."""
 
@@ -212,7 +226,7 @@ class Reply(msgspec.Struct, frozen=True, tag="reply", tag_field="kind"):
 
 
 FromEngine = Report | Beat
-FromController = Knob | SetMode | Pin
+FromController = Knob | SetMode | Pin | UsePolicy
 Message = TypeVar("Message")
 
 
@@ -235,7 +249,7 @@ _decoders = {
 }
 
 
-def encode(message: Report | Beat | Knob | SetMode | Pin | Command | Reply) -> bytes:
+def encode(message: FromEngine | FromController | Command | Reply) -> bytes:
     """A message as MessagePack."""
     return _encoder.encode(message)
 

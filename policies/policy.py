@@ -86,6 +86,10 @@ class Policy(ABC):
             raw: raw observations with the speed set, float32, shape (n, DEPTH_SPACE.size).
         """
 
+    def exploit(self, raw: Array) -> Choice:
+        """Choose what is best by what is known, never in order to learn; arguments as ``act``."""
+        return self.act(raw)
+
     def learn(self, raw: Array, actions: Integers, outcomes: Floats) -> None:  # noqa: B027 - optional
         """Take in what came of a choice; a policy that does not learn ignores it.
 

@@ -220,6 +220,7 @@ def beat(
     speed: float = 0.5,
     decisions: int = 0,
     totals: Totals | None = None,
+    policy: str = "learned",
 ) -> Beat:
     """An engine's state in the middle of a load."""
     return Beat(
@@ -242,6 +243,7 @@ def beat(
         totals=totals or Totals(),
         survival_brier=0.15,
         survival_ece=0.02,
+        policy=policy,
     )
 
 

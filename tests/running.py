@@ -82,7 +82,8 @@ class Peer:
         self.push = self.context.socket(zmq.PUSH)
         self.push.connect(address.reports)
         self.orders = self.context.socket(zmq.SUB)
-        for topic in topics or (b"snapshot", b"knob", f"mode/{engine}", f"pin/{engine}"):
+        own = (f"{kind}/{engine}" for kind in ("mode", "policy", "pin"))
+        for topic in topics or (b"snapshot", b"knob", *own):
             self.orders.subscribe(topic)
         self.orders.connect(address.broadcast)
 

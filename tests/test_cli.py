@@ -65,6 +65,7 @@ def test_the_command_line_starts_without_the_heavy_packages() -> None:
 
 def test_every_command_says_what_it_does(run: Run) -> None:
     commands = ("serve", "demo", "knob", "reward", "reward use", "status", "mode", "pin")
+    commands += ("policy", "policy use")
     commands += ("controller", "keys", "models train", "models verify", "tensorboard", "bench")
     for command in commands:
         code, out, _ = run(*command.split(), "--help")
@@ -140,6 +141,35 @@ def test_mode_and_pin_reach_the_engine(run: Run, controller: ControllerUnderTest
         assert "DEPTH" in run.refused("pin", "ordered")
         assert "shadow" in run.refused("mode", "ordered", "turbo")
     assert "no engine 'nobody'" in run.refused("pin", "nobody", "1")
+
+
+def test_a_policy_is_listed_shown_and_used(run: Run, controller: ControllerUnderTest) -> None:
+    _, listed, _ = run("policy", "list")
+    assert listed.startswith("learned: ")
+    assert "\nucb: UCB1" in listed
+    assert "    c [0.1]: a number" in listed
+    with Peer(controller.address, "switched") as peer:
+        peer.beat(policy="off")
+        until(lambda: _live(controller, "switched"))
+        assert "switched: off\n" in run("policy")[1]
+        code, out, _ = run("policy", "use", "ucb?c=0.5", "--engine", "switched")
+        assert (code, out) == (0, "switched: policy ucb?c=0.5\n")
+        assert peer.order_on(b"policy/switched").policy == "ucb?c=0.5"
+        assert "there are learned, off" in run.refused("policy", "use", "x", "--engine", "switched")
+        says = run.refused("policy", "use", "fixed?depth=7", "--engine", "switched")
+        assert "option depth='7' must be an integer in [0, 6]" in says
+        assert "no engine 'nobody'" in run.refused("policy", "use", "off", "--engine", "nobody")
+        until(lambda: peer.beat() and _alone(controller, "switched"))
+        assert run("policy", "use", "off")[1] == "switched: policy off\n"
+        with Peer(controller.address, "second") as second:
+            second.beat()
+            peer.beat()
+            until(lambda: _live(controller, "second"))
+            assert "--engine; there are second, switched" in run.refused("policy", "use", "off")
+
+
+def _alone(controller: ControllerUnderTest, name: str) -> bool:
+    return [e["engine"] for e in controller.client.status()["engines"] if e["live"]] == [name]
 
 
 def test_keys_are_made_once(run: Run, tmp_path: Path) -> None:

@@ -33,6 +33,8 @@ def test_everything_can_be_asked_and_set(client: ControllerClient) -> None:
     assert client.set_reward("goodput") == client.reward() == "goodput"
     assert client.set_reward("latency-cost") == "latency-cost"
     assert client.set_mode("engine-0", "shadow") == "shadow"
+    assert client.set_policy("engine-0", "goodput?bonus=1.2") == "goodput?bonus=1.2"
+    assert client.set_policy("engine-0", "") == "learned"
     assert client.pin("engine-0", 3) < client.pin("engine-0", None)
     number = client.snapshots()[0]["number"]
     assert client.promote(number) == number

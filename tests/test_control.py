@@ -16,7 +16,7 @@ from flyball.controller.learner import Learner
 from flyball.controller.request import RefusedError, Request
 from flyball.controller.settings import LearnerSettings
 from flyball.controller.steps import LEASE
-from flyball.inference.wire import Address, Knob, Mode, Pin, Report, SetMode
+from flyball.inference.wire import Address, Knob, Mode, Pin, Report, SetMode, UsePolicy
 from flyball.policies.transition import Transition
 from ports import free_ports
 from running import Peer, until
@@ -112,11 +112,13 @@ def test_settings_hold_over_a_restart(desk: Desk) -> None:
     desk.control.hear(beat(INFO))
     desk.ask("knob", speed=0.9)
     desk.ask("mode", engine="engine-0", mode="shadow")
+    desk.ask("policy", engine="engine-0", policy="hysteresis")
     desk.ask("pin", engine="engine-0", depth=2)
     desk.close()
     again = Desk(desk.run)
     assert again.ask("knob") == {"speed": 0.9}
     assert again.last(b"mode/engine-0") == SetMode("engine-0", Mode.SHADOW)
+    assert again.last(b"policy/engine-0") == UsePolicy("engine-0", "hysteresis")
     assert again.last(b"pin/engine-0").depth == 2
     told = Control(again.hub, again.learner, desk.run, speed=0.0)
     assert told.settings.speed == 0.0
@@ -139,6 +141,26 @@ def test_a_mode_is_published_to_its_engine(desk: Desk) -> None:
     assert desk.last(b"mode/engine-0") == SetMode("engine-0", Mode.FREEZE)
     with pytest.raises(RefusedError, match="off, observe, shadow, apply, freeze"):
         desk.ask("mode", engine="engine-0", mode="turbo")
+
+
+def test_a_policy_is_checked_against_its_engine_and_published(desk: Desk) -> None:
+    with pytest.raises(RefusedError, match="none has reported yet"):
+        desk.ask("policy", engine="engine-0", policy="off")
+    desk.control.hear(beat(INFO))
+    for spec in ("ucb?c=0.5", "fixed?depth=6", "learned"):
+        assert desk.ask("policy", policy=spec) == {"engine": "engine-0", "policy": spec}
+        assert desk.last(b"policy/engine-0") == UsePolicy("engine-0", spec)
+    for spec, says in (
+        ("turbo", "there are learned, off, fixed"),
+        ("ucb?c=-1", "option c='-1' must be"),
+        ("fixed?depth=7", r"must be an integer in \[0, 6\]"),
+        ("off?" + "x" * 2000, "at most 1000 characters"),
+        (None, "Expected `str`"),
+    ):
+        with pytest.raises(RefusedError, match=says):
+            desk.ask("policy", engine="engine-0", policy=spec)
+    assert desk.last(b"policy/engine-0") == UsePolicy("engine-0", "learned")
+    assert desk.ask("policy", policy="")["policy"] == "learned"
 
 
 def test_pins_have_growing_numbers(desk: Desk) -> None:

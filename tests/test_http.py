@@ -127,6 +127,9 @@ def test_a_refusal_says_what_would_be_right(api: httpx.Client) -> None:
     answer = api.put("/v1/engines/engine-0/mode", json={"mode": "fast"})
     assert answer.status_code == 400
     assert "shadow" in answer.json()["error"]
+    answer = api.put("/v1/engines/engine-0/policy", json={"policy": "turbo"})
+    assert answer.status_code == 400
+    assert "there are learned, off, fixed" in answer.json()["error"]
     answer = api.put("/v1/engines/engine-0/pin", json={"depth": 7})
     assert answer.status_code == 400
     assert "[0, 6]" in answer.json()["error"]
@@ -138,14 +141,20 @@ def test_a_body_that_is_too_large_is_refused(api: httpx.Client) -> None:
 
 
 def test_an_engine_that_is_not_known_is_404(api: httpx.Client) -> None:
-    for path, body in (("mode", {"mode": "apply"}), ("pin", {"depth": 1})):
+    for path, body in (
+        ("mode", {"mode": "apply"}),
+        ("policy", {"policy": "off"}),
+        ("pin", {"depth": 1}),
+    ):
         answer = api.put(f"/v1/engines/nobody/{path}", json=body)
         assert answer.status_code == 404
         assert "engine-0" in answer.json()["error"]
 
 
-def test_mode_and_pin_are_set(api: httpx.Client) -> None:
+def test_mode_policy_and_pin_are_set(api: httpx.Client) -> None:
     assert api.put("/v1/engines/engine-0/mode", json={"mode": "shadow"}).status_code == 200
+    answer = api.put("/v1/engines/engine-0/policy", json={"policy": "ucb?c=0.5"})
+    assert answer.json() == {"engine": "engine-0", "policy": "ucb?c=0.5"}
     first = api.put("/v1/engines/engine-0/pin", json={"depth": 3}).json()["pin"]
     second = api.put("/v1/engines/engine-0/pin", json={"depth": None}).json()["pin"]
     assert second > first

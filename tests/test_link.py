@@ -19,6 +19,7 @@ from flyball.inference.wire import (
     Mode,
     Pin,
     SetMode,
+    UsePolicy,
     decode,
     encode,
     parse_address,
@@ -99,6 +100,7 @@ def test_orders_arrive(address: Address, governor: Governor, link: Link) -> None
     for topic, payload in (
         (b"knob", encode(Knob(0.9))),
         (b"mode/e", encode(SetMode("e", Mode.SHADOW))),
+        (b"policy/e", encode(UsePolicy("e", "goodput"))),
         (b"pin/e", encode(Pin("e", 4, 1))),
         (b"snapshot", snapshot.to_bytes()),
     ):
@@ -106,6 +108,7 @@ def test_orders_arrive(address: Address, governor: Governor, link: Link) -> None
     eventually(lambda: governor.book.orders.runner is not None)
     orders = governor.book.orders
     assert (orders.speed, orders.mode, orders.pin) == (0.9, Mode.SHADOW, Pin("e", 4, 1))
+    assert orders.policy_name == "goodput"
     assert orders.runner is not None
     assert orders.runner.snapshot.meta == snapshot.meta
     controller.close()

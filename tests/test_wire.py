@@ -18,6 +18,7 @@ from flyball.inference.wire import (
     Report,
     SetMode,
     UnknownSchemaError,
+    UsePolicy,
     WireError,
     decode,
     encode,
@@ -53,7 +54,7 @@ def test_knob_survives_the_wire(speed: float) -> None:
 def test_orders_for_one_engine_survive_the_wire(
     engine: str, mode: Mode, number: int, depth: int | None
 ) -> None:
-    for order in (SetMode(engine, mode), Pin(engine, number, depth)):
+    for order in (SetMode(engine, mode), Pin(engine, number, depth), UsePolicy(engine, engine)):
         assert decode(encode(order), FromController) == order
 
 

@@ -43,6 +43,7 @@ def _add_commands() -> None:
     from .knob import knob
     from .mode import mode, pin
     from .models import app as models
+    from .policy import app as policy
     from .reward import app as reward
     from .serve import serve
     from .status import status
@@ -57,6 +58,7 @@ def _add_commands() -> None:
     app.command()(status)
     app.command()(mode)
     app.command()(pin)
+    app.add_typer(policy, name="policy")
     app.command()(controller)
     app.command()(keys)
     app.add_typer(models, name="models")

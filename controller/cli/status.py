@@ -78,6 +78,7 @@ _LEARNER: Final = ("transitions", "updates", "explore_budget", "loss", "latency"
 
 _ROWS: Final[tuple[tuple[str, Callable[[dict[str, Any]], str]], ...]] = (
     ("mode", lambda e: str(e["mode"])),
+    ("policy", lambda e: str(e["policy"])),
     ("speed", lambda e: f"{e['speed']:g}"),
     ("depth, tokens", lambda e: str(e["depth"])),
     ("share of depths 0, 1, ...", lambda e: _percent((e["depth_shares"] or [])[: e["k_max"] + 1])),
