@@ -41,7 +41,10 @@ def check_beat(beat: Beat) -> None:
     check_speed(beat.speed)
     totals = msgspec.structs.astuple(beat.totals)
     held_up = (beat.decide_us_p50, beat.decide_us_p99, beat.prepare_us_p50, beat.prepare_us_p99)
-    figures = (info.parameter_ratio, beat.at, *held_up, *totals)
+    guard = beat.guard
+    told = (guard.ratio or 0.0, guard.low or 0.0, guard.high or 0.0)
+    guarded = (guard.falls, guard.seconds_left, guard.evidence, guard.explored, *told)
+    figures = (info.parameter_ratio, beat.at, *held_up, *guarded, *totals)
     if not all(math.isfinite(f) and f >= 0 for f in figures):
         raise ValueError(f"figures of a beat must be finite and not negative, got {figures}")
 

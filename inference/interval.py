@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..policies.transition import Decision, Outcome
 from .acceptance import Verified
+from .guard import Stake
 from .requests import RequestState
 
 
@@ -30,6 +31,7 @@ class Interval:
         "request_seconds",
         "request_steps",
         "seconds",
+        "stake",
         "steps",
         "switched",
         "verified",
@@ -40,6 +42,7 @@ class Interval:
         self.switched = switched
         self.closed = False
         self.following = b""
+        self.stake: Stake | None = None  # the guard's
         self.launched = self.landed = self.steps = 0
         self.seconds = self.request_seconds = 0.0
         self.request_steps = self.emitted = self.drafted = self.verified = 0

@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from ..policies.transition import Transition
+from .guard import GuardState
 
 SCHEMA: Final = 1
 DEFAULT_ADDRESS: Final = "tcp://127.0.0.1:5757"
@@ -137,6 +138,7 @@ class Beat(msgspec.Struct, frozen=True, tag="beat", tag_field="kind", kw_only=Tr
         prepare_us_p50: median of the time that deciding takes while the model runs, microseconds.
         prepare_us_p99: 99th percentile of the same.
         totals: of all steps since start.
+        guard: what the guard does and why.
     """
 
     info: EngineInfo
@@ -158,6 +160,7 @@ class Beat(msgspec.Struct, frozen=True, tag="beat", tag_field="kind", kw_only=Tr
     prepare_us_p50: float = 0.0
     prepare_us_p99: float = 0.0
     totals: Totals = msgspec.field(default_factory=Totals)
+    guard: GuardState = GuardState()
     schema: int = SCHEMA
 
 

@@ -39,6 +39,8 @@ class Runner:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
+        self.epsilon = 0.0  # share of uniform draws at the latest decision
+        self._best = 0  # of the latest decision
         meta = snapshot.meta
         self._depths = meta.k_max + 1
         self._linear, self._gamma = meta.linear, meta.gamma
@@ -83,11 +85,16 @@ class Runner:
             number = self.snapshot.meta.number
             raise SnapshotError(f"snapshot {number} gave values that are not finite")
         epsilon = self.snapshot.meta.epsilon if explore else 0.0
+        self.epsilon, self._best = epsilon, best
         action, reason = best, Reason.POLICY
         if epsilon and rng.random() < epsilon:
             action, reason = int(rng.random() * self._depths), Reason.EXPLORE
-        greedy = 1.0 - epsilon if action == best else 0.0
-        return action, epsilon / self._depths + greedy, reason
+        return action, self.probability(action), reason
+
+    def probability(self, depth: int) -> float:
+        """With what chance ``act`` would have chosen a depth at its latest decision."""
+        greedy = 1.0 - self.epsilon if depth == self._best else 0.0
+        return self.epsilon / self._depths + greedy
 
     def scores(self, observation: list[float]) -> list[float]:
         """What is maximised, one number per depth."""
