@@ -82,7 +82,7 @@ class _Status(Collector):
         guards = [
             {"engine": e["engine"], "fallen_back": int(g["state"] == "fallen back"), **g}
             for e in engines
-            if (g := e["guard"])
+            for g in (e["guard"],)
         ]
         yield from _by_engine(GaugeMetricFamily, _GUARD_GAUGES, guards)
         yield from _by_engine(CounterMetricFamily, _GUARD_COUNTERS, guards)

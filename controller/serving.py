@@ -45,8 +45,8 @@ class ServeOptions:
     learner_share: float
     keys: Path | None
     token_file: Path | None
-    guard: bool
     extra: tuple[str, ...]
+    guard: bool = True
 
 
 def check(options: ServeOptions) -> tuple[EngineProcess, ControllerProcess | None]:

@@ -175,7 +175,8 @@ class Guard:
         """Whether there is anything left of the budget for exploration."""
         settings = self.settings
         budget = settings.explore_early if self._decisions < _EARLY else settings.explore
-        return (1.0 - _MEMORY) + _MEMORY * self._explored <= budget
+        rate = self._rate()
+        return rate + (1.0 - rate) * self._explored <= budget
 
     def mix(
         self,
@@ -199,13 +200,13 @@ class Guard:
         # Explored decisions are in neither arm, so the governed one has the rest.
         governed = (1.0 - share) * (1.0 - epsilon)
         self._odds = share / governed if governed > 0.0 else 0.0
-        self._decisions += 1
         self._watched += 1
         action, propensity, reason = choice
         if rng.random() < share:
             propensity, action, reason = static, self.static_depth, Reason.REFERENCE
         explored = 1.0 if reason is Reason.EXPLORE else 0.0
-        self._explored += (1.0 - _MEMORY) * (explored - self._explored)
+        self._explored += self._rate() * (explored - self._explored)
+        self._decisions += 1
         own = share if action == self.static_depth else 0.0
         return action, min(own + (1.0 - share) * propensity, 1.0), reason
 
@@ -268,6 +269,10 @@ class Guard:
         self._governed = RatioSums(_MEMORY)  # the recent past: theta
         self._governing, self._referring = RatioSums(_LONG), RatioSums(_LONG)
 
+    def _rate(self) -> float:
+        """Weight of the next decision in the share explored: a plain mean at first."""
+        return max(1.0 - _MEMORY, 1.0 / (self._decisions + 1))
+
     def _share(self, epsilon: float) -> float:
         """Chance of the reference arm at this decision."""
         share = self.settings.share
@@ -278,6 +283,7 @@ class Guard:
         return min(raised, (1.0 - epsilon) / (2.0 - epsilon))
 
     def _add(self, stake: Stake, decision: Decision, x: float, y: float) -> None:
+        measured, x = x, self._winsorised(x, y)
         for depth, sums in enumerate(self._depths):
             if depth == decision.applied:
                 sums.add(x, y)
@@ -289,7 +295,7 @@ class Guard:
         if stake.watch != self._watch or not (governed or decision.reason is Reason.REFERENCE):
             return
         if self._governed.total >= _FIRST and self._reference.total >= _FIRST_REFERENCE:
-            self._test.add(self._gain(governed, stake.odds, x, y))
+            self._test.add(self._gain(governed, stake.odds, measured, y))
         mine, other = self._governing, self._referring
         if governed:
             self._governed.add(x, y)
@@ -305,6 +311,14 @@ class Guard:
             return odds * _clip((x / theta - y) / self._governed.mean_y)
         tolerated = (1.0 + self.settings.tolerance) * x
         return -_clip((tolerated / theta - y) / self._reference.mean_y)
+
+    def _winsorised(self, x: float, y: float) -> float:
+        """A loss as far from the recent ones as the test takes it for, at most."""
+        governed = self._governed
+        if governed.total < _FIRST:
+            return x
+        theta, far = governed.ratio, CLIP * governed.mean_y
+        return min(max(x, theta * (y - far)), theta * (y + far))
 
     def _fall(self, now: float, speed: float) -> None:
         settings = self.settings
