@@ -157,7 +157,6 @@ class Board:
             worst = max((getattr(beat, name) for beat in live), default=0.0)
             self.logger.record(f"wire/{name}", worst)
 
-
     def _guards(self) -> None:
         """What the guards of live engines do: the worst of each figure, and how many fell back."""
         guards = [beat.guard for beat in self._live() if beat.guard.state != "off"]

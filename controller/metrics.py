@@ -33,7 +33,11 @@ _ENGINE_COUNTERS: Final = (
 _GUARD_GAUGES: Final = (
     ("guard_fallen_back", "1 while the guard holds the engine to a static depth", "fallen_back"),
     ("guard_seconds_left", "seconds until the guard lets the policy try again", "seconds_left"),
-    ("guard_ratio", "objective of the policy over that of the static depth; below 1 is better", "ratio"),
+    (
+        "guard_ratio",
+        "objective of the policy over that of the static depth; below 1 is better",
+        "ratio",
+    ),
     ("guard_ratio_low", "lower end of its 95 % interval", "low"),
     ("guard_ratio_high", "upper end of its 95 % interval", "high"),
     ("guard_evidence", "e-value against the policy; the guard falls back at 100", "evidence"),

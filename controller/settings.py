@@ -50,7 +50,7 @@ class LearnerSettings:
     minimum_rows: int = 64
     """transitions needed before the first gradient step"""
     replay_size: int = 50_000
-    """transitions kept to learn from, 548 bytes each: 27 MB"""
+    """transitions kept to learn from, 554 bytes each: 28 MB"""
     relabel_updates: int = 500
     """gradient steps on the whole buffer when a reward comes in that must be learned"""
     forgetting: float = 0.9995

@@ -334,9 +334,7 @@ class Guard:
             f"{self.static_depth}, over {self._governing.total} intervals against "
             f"{self._referring.total} (e-value {self._test.wealth:.0f}, limit {self._test.bar:.0f})"
         )
-        log.warning(
-            "guard: fallen back to depth %d for %.0f s: %s", self.depth, dwell, self.reason
-        )
+        log.warning("guard: fallen back to depth %d for %.0f s: %s", self.depth, dwell, self.reason)
 
     def _best(self) -> int:
         """The static depth, unless another was surely better over all that was applied.

@@ -16,9 +16,10 @@ from gymnasium import spaces
 from stable_baselines3.common.buffers import ReplayBuffer
 
 from .spaces import DEPTH_SPACE, Array
-from .transition import ROW_SIZE
+from .transition import ROW_SIZE, Reason
 
 Integers = npt.NDArray[np.int64]
+Small = npt.NDArray[np.int8]
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,10 @@ class Rows:
         outcomes: as ``outcome_row`` makes them, float32, shape (n, ROW_SIZE).
         ratios: parameters of the drafter over those of the target, float32, shape (n,).
         engines: which engine, as the learner counts them, shape (n,).
+        chosen: depths chosen, which under mode shadow were not applied, int8, shape (n,).
+        propensities: chances with which they were chosen, in (0, 1], float32, shape (n,); NaN
+            where that is not known.
+        reasons: why, as numbers of ``Reason``, int8, shape (n,).
     """
 
     observations: Array
@@ -40,6 +45,9 @@ class Rows:
     outcomes: Array
     ratios: Array
     engines: Integers
+    chosen: Small
+    propensities: Array
+    reasons: Small
 
     def __len__(self) -> int:
         return len(self.actions)
@@ -57,12 +65,23 @@ class Rows:
             width = {**widths, "outcomes": ROW_SIZE}.get(f.name)
             if column.shape != ((n,) if width is None else (n, width)):
                 raise ValueError(f"{f.name} has shape {column.shape}")
-            if not np.isfinite(column).all():
+            if f.name != "propensities" and not np.isfinite(column).all():
                 raise ValueError(f"{f.name} is not finite")
-        for name, limit in (("actions", k_max + 1), ("engines", engines)):
+        if ((self.propensities <= 0.0) | (self.propensities > 1.0)).any():
+            raise ValueError("propensities must be in (0, 1], or NaN")
+        for name, kind, limit in (
+            ("actions", np.int64, k_max + 1),
+            ("engines", np.int64, engines),
+            ("chosen", np.int8, k_max + 1),
+            ("reasons", np.int8, len(Reason)),
+        ):
             column = getattr(self, name)
-            if column.dtype != np.int64 or not ((column >= 0) & (column < limit)).all():
+            if column.dtype != kind or not ((column >= 0) & (column < limit)).all():
                 raise ValueError(f"{name} must be integers in [0, {limit})")
+
+    def take(self, index: npt.NDArray[Any]) -> Rows:
+        """Copies of some rows, by their numbers or by a mask."""
+        return Rows(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
 
 
 def concatenate(parts: Sequence[Rows]) -> Rows:
@@ -75,7 +94,7 @@ def concatenate(parts: Sequence[Rows]) -> Rows:
 class OutcomeReplay(ReplayBuffer):
     """A ring of transitions.
 
-    One row takes ``ROW_BYTES``, 548 bytes: 50,000 of them 27 MB.
+    One row takes ``ROW_BYTES``, 554 bytes: 50,000 of them 28 MB.
 
     Args:
         buffer_size: rows kept; the oldest are overwritten.
@@ -106,6 +125,9 @@ class OutcomeReplay(ReplayBuffer):
         self.outcomes: Array = np.zeros((buffer_size, ROW_SIZE), np.float32)
         self.ratios: Array = np.zeros(buffer_size, np.float32)
         self.engines: Integers = np.zeros(buffer_size, np.int64)
+        self.chosen: Small = np.zeros(buffer_size, np.int8)
+        self.propensities: Array = np.full(buffer_size, np.nan, np.float32)
+        self.reasons: Small = np.zeros(buffer_size, np.int8)
 
     def _columns(self) -> dict[str, npt.NDArray[Any]]:
         """The rings, under the names of ``Rows``, one row per transition."""
@@ -116,6 +138,9 @@ class OutcomeReplay(ReplayBuffer):
             "outcomes": self.outcomes,
             "ratios": self.ratios,
             "engines": self.engines,
+            "chosen": self.chosen,
+            "propensities": self.propensities,
+            "reasons": self.reasons,
         }
 
     def append(self, rows: Rows) -> None:
@@ -148,5 +173,5 @@ class OutcomeReplay(ReplayBuffer):
         return self.size() * ROW_BYTES
 
 
-ROW_BYTES = 4 * (2 * DEPTH_SPACE.size + ROW_SIZE + 1) + 2 * 8
+ROW_BYTES = 4 * (2 * DEPTH_SPACE.size + ROW_SIZE + 2) + 2 * 8 + 2
 """Bytes of one transition in the buffer."""

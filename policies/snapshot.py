@@ -19,6 +19,7 @@ from .prices import Prices
 from .spaces import DEPTH_SPACE, MAX_DEPTH, SPEED_INDEX, Array
 from .step_time import FEATURES
 from .structure import Structure
+from .transition import Floats
 
 SCHEMA: Final = 1
 MAX_BYTES: Final = 16 << 20
@@ -110,6 +111,21 @@ class Snapshot:
     def scores(self, raw: Array) -> Array:
         """What is maximised: float32, shape (..., k_max + 1)."""
         return scalarise(self.values(raw), raw[..., SPEED_INDEX], self.meta.linear)
+
+    def probabilities(self, raw: Array) -> Floats:
+        """The chances of every depth, as a runner that may explore draws them.
+
+        Args:
+            raw: raw observations with the speed set, float32, shape (n, DEPTH_SPACE.size).
+
+        Returns:
+            float64, shape (n, k_max + 1), rows that sum to 1: epsilon uniformly, the rest on the
+            best depth.
+        """
+        best = self.scores(raw).argmax(-1)
+        out = np.full((len(raw), self.meta.k_max + 1), self.meta.epsilon / (self.meta.k_max + 1))
+        out[np.arange(len(raw)), best] += 1.0 - self.meta.epsilon
+        return out
 
     def to_bytes(self) -> bytes:
         """As safetensors, the meta data in its header."""

@@ -67,10 +67,7 @@ class Stream:
 
     def _decide(self, speed: float) -> Decision:
         held = self.guard.held(self.now)
-        if held is not None:
-            choice = held, 1.0, Reason.GUARD
-        else:
-            choice = self._mixed()
+        choice = self._mixed() if held is None else (held, 1.0, Reason.GUARD)
         self.number += 1
         return Decision(
             number=self.number,

@@ -18,7 +18,7 @@ class TestIngest:
         assert feed(learner, world, 50) == 50
         summary = learner.summary()
         assert summary["transitions"] == summary["replay_rows"] == 50
-        assert summary["replay_bytes"] == 50 * 548
+        assert summary["replay_bytes"] == 50 * 554
         assert summary["latency"] > 0
         json.dumps(summary)
 

@@ -68,9 +68,11 @@ def table(status: dict[str, Any]) -> RenderableType:
     learner = "   ".join(f"{n} {_short(status['learner'].get(n))}" for n in _LEARNER)
     parts: list[RenderableType] = [Text(head), Text(f"learner   {learner}")]
     parts.append(grid if engines else Text("no engine has reported yet"))
-    for e in engines:
-        if e["guard"]["reason"]:
-            parts.append(Text(f"guard of {e['engine']} last fell back: {e['guard']['reason']}"))
+    parts.extend(
+        Text(f"guard of {e['engine']} last fell back: {e['guard']['reason']}")
+        for e in engines
+        if e["guard"]["reason"]
+    )
     refused = "   ".join(f"{kind} {count}" for kind, count in status["refused"].items())
     if refused:
         parts.append(Text(f"refused   {refused}   last: {status['last_refusal']}"))
