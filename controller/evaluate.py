@@ -4,6 +4,7 @@ The value is -(speed x latency + (1 - speed) x cost), at the speeds of the decis
 now, as a ratio of sums: of losses over tokens, not the mean of ratios, which would favour what is
 short. Numerator and denominator are both estimated doubly robust, with the snapshot's structure
 as the model of both: it knows tokens and components of every depth before anything is learned.
+For comparison there are the numerator by inverse propensities alone, and both by them.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from ..policies.off_policy import (
     LEVEL,
@@ -19,14 +21,12 @@ from ..policies.off_policy import (
     corrected,
     half_width,
     importance,
-    ips,
     linearised,
     ratio,
-    snips,
 )
 from ..policies.replay import Rows
 from ..policies.snapshot import Snapshot
-from ..policies.spaces import DEPTH_SPACE, MAX_DEPTH, SPEED_INDEX
+from ..policies.spaces import DEPTH_SPACE, MAX_DEPTH, SPEED_INDEX, Array
 from ..policies.transition import Floats, OutcomeBatch, Reason
 from ..policies.vector_dqn import COMPONENT_BOUND
 
@@ -56,7 +56,7 @@ class Logged:
         return len(self.rows)
 
 
-def usable(rows: Rows) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+def usable(rows: Rows) -> npt.NDArray[np.bool_]:
     """Which rows tell of other policies, shape (n,).
 
     Left out is what was not drawn (pinned, static, a fallback, a guard's), what was drawn but not
@@ -65,7 +65,8 @@ def usable(rows: Rows) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
     """
     drawn = np.isin(rows.reasons, DRAWN) & (rows.chosen == rows.actions)
     known = np.isfinite(rows.propensities) & (rows.propensities < 1.0)
-    return drawn & known
+    keep: npt.NDArray[np.bool_] = drawn & known
+    return keep
 
 
 def logged(rows: Rows, judged: Floats, linear: bool) -> Logged:
@@ -114,13 +115,15 @@ def evaluate(snapshot: Snapshot, data: Logged, speed: float | None = None) -> di
     chances = snapshot.probabilities(raw)
     actions, propensities = data.rows.actions, data.rows.propensities.astype(np.float64)
     target = chances[np.arange(len(actions)), actions]
-    # Over the mean of tokens, a mean of rewards x tokens is a ratio of sums.
-    scaled = rewards * tokens / tokens.mean()
-    terms = _terms(chances, snapshot, data, raw, rewards, tokens)
+    weights = importance(target, propensities)
+    if not weights.any():
+        raise ValueError("the snapshot would have taken none of the logged depths")
+    losses, emitted, _ = _terms(chances, snapshot, data, raw, rewards, tokens)
+    weighed = weights * rewards * tokens
     return {
-        "ips": ips(scaled, target, propensities),
-        "snips": _snips(rewards, tokens, target, propensities),
-        "dr": ratio(*terms, LEVEL),
+        "ips": ratio(weighed, emitted, weights, LEVEL),
+        "snips": ratio(weighed, weights * tokens, weights, LEVEL),
+        "dr": ratio(losses, emitted, weights, LEVEL),
     }
 
 
@@ -137,17 +140,15 @@ def compare(
     for snapshot in (candidate, current):
         chances = snapshot.probabilities(raw)
         found.append(_terms(chances, candidate, data, raw, rewards, tokens))
-    estimates = [ratio(*terms, LEVEL) for terms in found]
+    one, other = (ratio(*terms, LEVEL) for terms in found)
     (mine, my_terms), (theirs, their_terms) = (linearised(up, down) for up, down, _ in found)
-    difference, spread = mine - theirs, half_width(my_terms - their_terms)
-    ess = min(estimate.ess for estimate in estimates)
-    return Comparison(
-        *estimates,
-        Estimate(difference, difference - spread, difference + spread, len(data), ess),
-    )
+    value, spread = mine - theirs, half_width(my_terms - their_terms)
+    ess = min(one.ess, other.ess)
+    difference = Estimate(value, value - spread, value + spread, len(data), ess)
+    return Comparison(one, other, difference)
 
 
-def _at(data: Logged, speed: float | None) -> tuple[np.ndarray, Floats, Floats]:  # type: ignore[type-arg]
+def _at(data: Logged, speed: float | None) -> tuple[Array, Floats, Floats]:
     """Observations, rewards and tokens per request and step, under a speed."""
     raw = data.rows.observations.copy()
     if speed is not None:
@@ -164,18 +165,11 @@ def _linear(components: Floats, speeds: Floats) -> Floats:
     return -(speeds * components[..., 0] + (1.0 - speeds) * components[..., 1])
 
 
-def _snips(rewards: Floats, tokens: Floats, target: Floats, propensities: Floats) -> Estimate:
-    weights = importance(target, propensities)
-    if not weights.any():
-        return snips(rewards, target, propensities)  # which says what is wrong
-    return ratio(weights * rewards * tokens, weights * tokens, weights, LEVEL)
-
-
 def _terms(
     chances: Floats,
     model: Snapshot,
     data: Logged,
-    raw: np.ndarray,  # type: ignore[type-arg]
+    raw: Array,
     rewards: Floats,
     tokens: Floats,
 ) -> tuple[Floats, Floats, Floats]:

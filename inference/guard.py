@@ -146,6 +146,7 @@ class Guard:
         self.falls = 0
         self.reason = ""
         self._until: float | None = None  # end of the fallback
+        self._since: float | None = None  # begin of the watch
         self._relapses = 0
         self._explored = 0.0
         self._decisions = 0

@@ -26,8 +26,11 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
+import numpy.typing as npt
 
 from .transition import Floats
+
+Actions = npt.NDArray[np.integer]
 
 LEVEL = 0.95
 """Coverage of the intervals."""
@@ -102,7 +105,7 @@ def snips(rewards: Floats, target: Floats, propensities: Floats, level: float = 
 
 def doubly_robust(
     rewards: Floats,
-    actions: np.ndarray[tuple[int, ...], np.dtype[np.integer]],
+    actions: Actions,
     target: Floats,
     propensities: Floats,
     model: Floats,
@@ -124,14 +127,15 @@ def doubly_robust(
 
 def corrected(
     rewards: Floats,
-    actions: np.ndarray[tuple[int, ...], np.dtype[np.integer]],
+    actions: Actions,
     target: Floats,
     weights: Floats,
     model: Floats,
 ) -> Floats:
     """The doubly robust estimate's terms, shape (n,): their mean is the estimate."""
     logged = model[np.arange(len(actions)), actions]
-    return (target * model).sum(1) + weights * (rewards - logged)
+    terms: Floats = (target * model).sum(1) + weights * (rewards - logged)
+    return terms
 
 
 def ratio(numerator: Floats, denominator: Floats, weights: Floats, level: float) -> Estimate:
@@ -166,7 +170,7 @@ def half_width(terms: Floats, level: float = LEVEL) -> float:
     if len(terms) < 2:
         return float("inf")
     z = NormalDist().inv_cdf(0.5 + level / 2.0)
-    return z * float(terms.std(ddof=1)) / len(terms) ** 0.5
+    return z * float(terms.std(ddof=1)) / float(np.sqrt(len(terms)))
 
 
 def _estimate(terms: Floats, weights: Floats, level: float) -> Estimate:
