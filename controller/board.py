@@ -38,6 +38,7 @@ class Board:
         self._beats: dict[str, Beat] = {}
         self._heard: dict[str, float] = {}
         self._emitted: dict[str, int] = {}  # by engine, at the last point
+        self._falls: dict[str, int] = {}  # by engine, those that were told
         self._queue = 0
         self._since = time.monotonic()
         self._last_counts = (0, 0)
@@ -123,6 +124,7 @@ class Board:
             self.logger.record(tag, value)
         self.logger.record("serve/tokens_per_second", self._tokens() / seconds)
         self._wire()
+        self._guards()
         self.logger.dump(step)
         self._last_counts = (step, updates)
         self._since = time.monotonic()
@@ -145,8 +147,7 @@ class Board:
 
     def _wire(self) -> None:
         self.logger.record("wire/queue", self._queue)
-        fresh = time.monotonic() - _STALE
-        live = [beat for engine, beat in self._beats.items() if self._heard[engine] > fresh]
+        live = self._live()
         for name in ("dropped", "refused", "faults"):
             total = sum(getattr(beat, name) for beat in self._beats.values())
             self.logger.record(f"wire/{name}", total)
@@ -159,6 +160,34 @@ class Board:
         for name in _MICROSECONDS:
             worst = max((getattr(beat, name) for beat in live), default=0.0)
             self.logger.record(f"wire/{name}", worst)
+
+    def _guards(self) -> None:
+        """What the guards of live engines do: the worst of each figure, and how many fell back."""
+        guards = [beat.guard for beat in self._live() if beat.guard.state != "off"]
+        record = self.logger.record
+        record("guard/fallen_back", sum(guard.state == "fallen back" for guard in guards))
+        record("guard/falls", sum(beat.guard.falls for beat in self._beats.values()))
+        record("guard/seconds_left", max((guard.seconds_left for guard in guards), default=0.0))
+        record("guard/evidence", max((guard.evidence for guard in guards), default=0.0))
+        record("guard/explored", max((guard.explored for guard in guards), default=0.0))
+        known = [guard for guard in guards if guard.ratio is not None]
+        if known:
+            worst = max(known, key=lambda guard: guard.ratio or 0.0)
+            for name in ("ratio", "low", "high"):
+                record(f"guard/{name}", getattr(worst, name))
+        for beat in self._beats.values():
+            self._say_fall(beat)
+
+    def _say_fall(self, beat: Beat) -> None:
+        """Why an engine's guard fell back, as text, once per fall."""
+        engine, guard = beat.info.engine, beat.guard
+        if guard.falls and guard.reason and self._falls.get(engine) != guard.falls:
+            self._falls[engine] = guard.falls
+            self.logger.record("guard/reason", f"{engine}: {guard.reason}")
+
+    def _live(self) -> list[Beat]:
+        fresh = time.monotonic() - _STALE
+        return [beat for engine, beat in self._beats.items() if self._heard[engine] > fresh]
 
 
 def layout(k_max: int) -> dict[str, dict[str, list[Any]]]:
@@ -190,6 +219,17 @@ def layout(k_max: int) -> dict[str, dict[str, list[Any]]]:
             "values": chart("train/q_latency", "train/q_cost", "train/q_reward"),
             "exploration": chart("rollout/explore_budget"),
             "snapshot": chart("serve/version"),
+        },
+        "What holds it": {
+            "policy over static depth (above 1 is worse)": chart(
+                "guard/ratio", "guard/low", "guard/high"
+            ),
+            "evidence against the policy": chart("guard/evidence"),
+            "fallen back": chart("guard/fallen_back", "guard/falls"),
+            "share explored": chart("guard/explored"),
+            "candidate and current snapshot, off-policy": chart(
+                "gate/dr_candidate", "gate/dr_current"
+            ),
         },
         "Whether it keeps up": {
             "lost": chart("wire/dropped", "wire/refused", "wire/faults"),

@@ -42,7 +42,10 @@ def check_beat(beat: Beat) -> None:
     totals = msgspec.structs.astuple(beat.totals)
     held_up = (beat.decide_us_p50, beat.decide_us_p99, beat.prepare_us_p50, beat.prepare_us_p99)
     scores = [s for s in (beat.survival_brier, beat.survival_ece) if s is not None]
-    figures = (info.parameter_ratio, beat.at, *held_up, *totals, *scores)
+    guard = beat.guard
+    told = (guard.ratio or 0.0, guard.low or 0.0, guard.high or 0.0)
+    guarded = (guard.falls, guard.seconds_left, guard.evidence, guard.explored, *told)
+    figures = (info.parameter_ratio, beat.at, *held_up, *guarded, *totals, *scores)
     if not all(math.isfinite(f) and f >= 0 for f in figures):
         raise ValueError(f"figures of a beat must be finite and not negative, got {figures}")
     if max(scores, default=0.0) > 1.0:

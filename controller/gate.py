@@ -9,6 +9,7 @@ import numpy as np
 
 from ..policies.snapshot import Snapshot
 from ..policies.spaces import SPEED_INDEX, Array
+from .evaluate import Comparison
 
 LOW, HIGH = -0.5, 20.0
 """Bounds of both components: off = 1.0, no depth is twenty times worse, and none is below zero by
@@ -34,6 +35,42 @@ def bounded(candidate: Snapshot, recent: Array) -> str | None:
         if least < LOW or most > HIGH:
             return f"components from {least:.3g} to {most:.3g}, not in [{LOW}, {HIGH}]"
     return None
+
+
+MARGIN: Final = 0.02
+"""How much worse than the current snapshot a candidate may be, of an objective near 1. Training
+moves back and forth by about as much; what is surely worse than this has gone wrong."""
+
+FEWEST: Final = 50.0
+"""Effective rows below which a comparison says nothing."""
+
+
+def no_worse(comparison: Comparison | None, margin: float = MARGIN) -> Check:
+    """The check that a candidate is no worse than the current snapshot, off-policy.
+
+    Args:
+        comparison: of both on recent decisions; None where they cannot be compared.
+        margin: by which it may be worse.
+
+    Returns:
+        A check. It refuses where the whole interval of the difference is below -margin, and
+        says nothing with fewer than ``FEWEST`` effective rows.
+    """
+
+    def check(candidate: Snapshot, recent: Array) -> str | None:  # noqa: ARG001 - a Check
+        if comparison is None or comparison.difference.ess < FEWEST:
+            return None
+        difference = comparison.difference
+        if not difference.high < -margin:
+            return None
+        return (
+            f"worse than the current snapshot by {-difference.value:.3f} "
+            f"[{-difference.high:.3f}, {-difference.low:.3f}] (at most {margin}): doubly robust "
+            f"value {comparison.candidate.value:.3f} after {comparison.current.value:.3f} on "
+            f"{difference.n} decisions, {difference.ess:.0f} effective"
+        )
+
+    return check
 
 
 CHECKS: Final[tuple[Check, ...]] = (finite, bounded)

@@ -81,8 +81,9 @@ def check(transition: Transition, k_max: int) -> None:
         ValueError: saying what is wrong.
     """
     check_transition(transition)
-    if transition.decision.applied > k_max:
-        raise ValueError(f"depth {transition.decision.applied} of at most {k_max}")
+    depth = max(transition.decision.action, transition.decision.applied)
+    if depth > k_max:
+        raise ValueError(f"depth {depth} of at most {k_max}")
 
 
 def outcome_rows(transitions: Sequence[Transition]) -> Floats:
@@ -93,6 +94,7 @@ def outcome_rows(transitions: Sequence[Transition]) -> Floats:
 def to_rows(transitions: Sequence[Transition], outcomes: Floats, engine: int, ratio: float) -> Rows:
     """Sifted transitions of one engine, at least one, as columns."""
     count = len(transitions)
+    decisions = [t.decision for t in transitions]
     seen = b"".join(t.decision.observation for t in transitions)
     following = b"".join(t.following for t in transitions)
     return Rows(
@@ -102,5 +104,8 @@ def to_rows(transitions: Sequence[Transition], outcomes: Floats, engine: int, ra
         outcomes=outcomes.astype(np.float32),
         ratios=np.full(count, ratio, np.float32),
         engines=np.full(count, engine, np.int64),
-        numbers=np.array([t.decision.number for t in transitions], np.int64),
+        numbers=np.array([d.number for d in decisions], np.int64),
+        chosen=np.array([d.action for d in decisions], np.int8),
+        propensities=np.array([d.propensity for d in decisions], np.float32),
+        reasons=np.array([d.reason for d in decisions], np.int8),
     )

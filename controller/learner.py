@@ -15,16 +15,17 @@ from ..envs.rewards import Reward, evaluate, load_reward
 from ..inference.wire import Beat, EngineInfo
 from ..policies.exploration import budget
 from ..policies.prices import Prices, price_list
-from ..policies.snapshot import Meta, Snapshot, SnapshotError
+from ..policies.snapshot import Snapshot
 from ..policies.spaces import MAX_DEPTH, SPEED_INDEX, check_speed
 from ..policies.transition import Floats, Transition
 from ..policies.vector_dqn import VectorDQN
 from . import checkpoint as checkpoints
 from .board import Board
-from .gate import examine
+from .evaluate import Comparison
 from .intake import Intake, outcome_rows, to_rows
 from .learner_state import LearnerState, pack
 from .progress import summary, write_board
+from .promotion import look_at, promote
 from .registry import Registry
 from .relabel import Relabel
 from .resume import CHECKPOINT, make_model, resume
@@ -40,7 +41,7 @@ _CHUNK = 4
 class Learner:
     """Ingests transitions, trains, publishes gated snapshots, checkpoints and resumes.
 
-    Memory is bounded: the replay buffer (``settings.replay_size`` rows of 572 bytes) is what
+    Memory is bounded: the replay buffer (``settings.replay_size`` rows of 578 bytes) is what
     grows, up to its size.
 
     Args:
@@ -56,6 +57,7 @@ class Learner:
         self.settings = settings
         self.run = run
         self.model: VectorDQN | None = None
+        self.comparison: Comparison | None = None  # of the latest candidate with the current
         self.state = LearnerState()
         self.times = StepTimes(settings.forgetting)
         self.relabel = Relabel(settings.prices, load_reward(settings.reward or REWARD), self.times)
@@ -111,6 +113,7 @@ class Learner:
                 steps = min(_CHUNK, int(owed))
                 model.train(steps, self.settings.batch_size)
                 self.state.pay(steps)
+                look_at(self, model)
         if self.board.age() >= self.settings.board_seconds:
             write_board(self)
 
@@ -122,20 +125,7 @@ class Learner:
         self._publish_at = time.monotonic() + self.settings.publish_seconds
         self._published = self._version()
         self._use_structure(model)
-        try:
-            candidate = self._candidate(model)
-            reason = examine(candidate, model.replay_buffer.latest(256).observations)
-            if reason is None:
-                self.registry.add(candidate)
-                model.keep()
-                return candidate
-        except (OSError, SnapshotError) as e:
-            reason = str(e)
-        self.state.gate_refused += 1
-        self.state.last_gate_reason = reason
-        log.warning("snapshot %d not promoted: %s", self.registry.next_number, reason)
-        model.restore()
-        return None
+        return promote(self, model)
 
     def use_reward(self, spec: str) -> None:
         """Swap the reward; the past is relabelled and learned from before the next snapshot.
@@ -273,23 +263,6 @@ class Learner:
             and time.monotonic() >= self._publish_at
             and self._version() != self._published
         )
-
-    def _candidate(self, model: VectorDQN) -> Snapshot:
-        meta = Meta(
-            number=self.registry.next_number,
-            k_max=model.k_max,
-            prices=self.prices,
-            epsilon=0.0,
-            budget=self.budget,
-            unit=1.0 if self.reward.linear else model.base.scale,
-            switch=self.times.switch,
-            gamma=self.settings.gamma,
-            linear=self.reward.linear,
-            reward=self.reward.name,
-            updates=model.updates,
-            transitions=self.state.transitions,
-        )
-        return Snapshot(meta, model.exported(), self.times.coefficients, self.times.grid)
 
     def _learn_reward(self) -> None:
         """Forget what the third value was; a reward that needs it is learned before it decides."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..policies.replay import Integers, Rows
 from ..policies.spaces import MAX_DEPTH, check_speed
+from ..policies.transition import Reason
 from ..policies.vector_dqn import VectorDQN
 from .checkpoint import CheckpointError, Tensors
 from .settings import REWARD, SPEED
@@ -153,9 +154,30 @@ def unpack_model(state: LearnerState, groups: dict[str, Tensors], model: VectorD
     return True
 
 
+def _migrated(tensors: dict[str, Any]) -> dict[str, Any]:
+    """The columns, those added since filled in where an older checkpoint has none.
+
+    Without a propensity a row is learned from as before, and left out of off-policy evaluation.
+    """
+    if "actions" not in tensors:
+        return tensors
+    if "numbers" not in tensors:  # then no row is known to follow another
+        tensors = {**tensors, "numbers": 2 * np.arange(len(tensors["actions"]), dtype=np.int64)}
+    if "propensities" in tensors:
+        return tensors
+    depths = tensors["actions"].astype(np.int8)
+    unknown = np.full(len(depths), np.nan, np.float32)
+    return {
+        **tensors,
+        "chosen": depths,
+        "propensities": unknown,
+        "reasons": np.full(len(depths), Reason.STATIC, np.int8),
+    }
+
+
 def _rows(state: LearnerState, tensors: dict[str, Any]) -> Rows:
     try:
-        rows = Rows(**tensors)
+        rows = Rows(**_migrated(tensors))
         rows.check(state.k_max, len(state.engines))
     except (TypeError, ValueError) as e:
         raise CheckpointError(f"replay buffer: {e}") from None

@@ -32,6 +32,20 @@ _ENGINE_COUNTERS: Final = (
     ("refused_orders", "messages from the controller that were refused", "refused"),
     ("faults", "faults of the governor", "faults"),
 )
+_GUARD_GAUGES: Final = (
+    ("guard_fallen_back", "1 while the guard holds the engine to a static depth", "fallen_back"),
+    ("guard_seconds_left", "seconds until the guard lets the policy try again", "seconds_left"),
+    (
+        "guard_ratio",
+        "objective of the policy over that of the static depth; below 1 is better",
+        "ratio",
+    ),
+    ("guard_ratio_low", "lower end of its 95 % interval", "low"),
+    ("guard_ratio_high", "upper end of its 95 % interval", "high"),
+    ("guard_evidence", "e-value against the policy; the guard falls back at 100", "evidence"),
+    ("explored_share", "share of recent decisions that explored", "explored"),
+)
+_GUARD_COUNTERS: Final = (("guard_falls", "times that the guard fell back", "falls"),)
 _ENGINE_TOTALS: Final = (
     ("steps", "engine steps that decoded", "steps"),
     ("busy_seconds", "seconds in such steps", "seconds"),
@@ -71,6 +85,13 @@ class _Status(Collector):
                 yield GaugeMetricFamily(f"flyball_learner_{name}", about, value=value)
         yield from _by_engine(GaugeMetricFamily, _ENGINE_GAUGES, engines)
         yield from _by_engine(CounterMetricFamily, _ENGINE_COUNTERS, engines)
+        guards = [
+            {"engine": e["engine"], "fallen_back": int(g["state"] == "fallen back"), **g}
+            for e in engines
+            for g in (e["guard"],)
+        ]
+        yield from _by_engine(GaugeMetricFamily, _GUARD_GAUGES, guards)
+        yield from _by_engine(CounterMetricFamily, _GUARD_COUNTERS, guards)
         named = [{"engine": e["engine"], **e["totals"]} for e in engines]
         yield from _by_engine(CounterMetricFamily, _ENGINE_TOTALS, named)
         acceptance = GaugeMetricFamily(

@@ -60,6 +60,7 @@ def write_board(learner: Learner) -> None:
         state.transitions,
         learner.updates,
         {
+            **_gate(learner),
             "rollout/transitions": state.transitions,
             "rollout/explore_budget": learner.budget,
             "train/updates": learner.updates,
@@ -73,6 +74,19 @@ def write_board(learner: Learner) -> None:
             "wire/unfit": state.refused,
         },
     )
+
+
+def _gate(learner: Learner) -> dict[str, float]:
+    """The latest off-policy comparison; nothing before the first."""
+    compared = learner.comparison
+    if compared is None:
+        return {}
+    return {
+        "gate/dr_candidate": compared.candidate.value,
+        "gate/dr_current": compared.current.value,
+        "gate/dr_difference": compared.difference.value,
+        "gate/ess": compared.difference.ess,
+    }
 
 
 def _recent_components(learner: Learner) -> tuple[float | None, float | None]:

@@ -46,6 +46,7 @@ class ServeOptions:
     keys: Path | None
     token_file: Path | None
     extra: tuple[str, ...]
+    guard: bool = True
 
 
 def check(options: ServeOptions) -> tuple[EngineProcess, ControllerProcess | None]:
@@ -122,9 +123,14 @@ def _engine(
         cores=cores,
         dtype=options.dtype,
         extra=list(options.extra),
-        env={"FLYBALL_KEYS": str(options.keys)} if options.keys else {},
+        env=_environment(options),
         log=run / "engine.log",
     )
+
+
+def _environment(options: ServeOptions) -> dict[str, str]:
+    env = {"FLYBALL_KEYS": str(options.keys)} if options.keys else {}
+    return env if options.guard else env | {"FLYBALL_GUARD": "off"}
 
 
 def _controller(options: ServeOptions, run: Path) -> ControllerProcess:

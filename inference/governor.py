@@ -20,10 +20,12 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from ..policies.prices import compute_prices
 from ..policies.snapshot import SnapshotError
 from ..policies.spaces import CLASSES, DEPTH_SPACE, check_depth
 from ..policies.transition import Decision, Reason, Transition
 from .drafts import Drafts
+from .guard import Guard, GuardSettings, GuardState
 from .interval import Flight, Interval
 from .live_policy import PolicyError
 from .meters import Meters
@@ -64,6 +66,7 @@ class Governor:
         orders: what holds until the controller says otherwise.
         interval: most engine steps per decision.
         seed: of the exploration.
+        guard: options of the guard; None for none.
     """
 
     def __init__(
@@ -73,11 +76,14 @@ class Governor:
         orders: Orders | None = None,
         interval: int = 8,
         seed: int | None = None,
+        guard: GuardSettings | None = None,
     ) -> None:
         if interval < 1:
             raise ValueError(f"interval must be at least 1 engine step, not {interval}")
         check_depth(info.static_depth, info.k_max)
         self.info = info
+        self.guard = Guard(info.static_depth, info.k_max, guard) if guard is not None else None
+        self._prices = compute_prices(info.parameter_ratio)  # until a snapshot says others
         self.book = OrderBook(info, orders, seed)
         self.steps_per_interval = interval
         self.names = ClassNames()
@@ -239,6 +245,23 @@ class Governor:
             totals=copy(self._meters.totals),
             survival_brier=brier,
             survival_ece=ece,
+            guard=self._guard_state(orders),
+        )
+
+    def _guard_state(self, orders: Orders) -> GuardState:
+        if self.guard is None:
+            return GuardState()
+        return self.guard.state(self._is_guarded(orders), time.perf_counter())
+
+    def _is_guarded(self, orders: Orders) -> bool:
+        """Whether the guard may act: a snapshot decides, by the losses that the guard measures."""
+        return (
+            self.guard is not None
+            and orders.mode in _GOVERNING
+            and orders.pinned is None
+            and orders.policy is None
+            and orders.runner is not None
+            and orders.runner.snapshot.meta.linear
         )
 
     def _is_idle(self, now: float) -> bool:
@@ -281,7 +304,11 @@ class Governor:
         )
         switched = before is not None and before.decision.applied != applied
         learns = reason in _DECIDED and orders.mode is not Mode.FREEZE
-        return Interval(decision, switched, orders.policy if learns else None)
+        interval = Interval(decision, switched, orders.policy if learns else None)
+        if self.guard is not None:
+            prices = orders.runner.snapshot.meta.prices if orders.runner else self._prices
+            interval.stake = self.guard.stake(batch, decision.speed, prices)
+        return interval
 
     def _begin(self, interval: Interval) -> None:
         """Put an interval in force; the one before it is over."""
@@ -297,8 +324,17 @@ class Governor:
         chooser = orders.chooser
         if chooser is None or orders.mode is Mode.OBSERVE:
             return self.info.static_depth, 1.0, Reason.STATIC
+        guard = self.guard if self._is_guarded(orders) else None
+        held = guard.held(time.perf_counter()) if guard is not None else None
+        if held is not None:
+            return held, 1.0, Reason.GUARD
+        explore = orders.mode is not Mode.FREEZE and (guard is None or guard.may_explore())
         try:
-            return chooser.act(observation, self._rng, orders.mode is not Mode.FREEZE)
+            choice = chooser.act(observation, self._rng, explore)
+            if guard is None or orders.runner is None:
+                return choice
+            static = orders.runner.probability(self.info.static_depth)
+            return guard.mix(choice, orders.runner.explored, static, self._rng)
         except (SnapshotError, PolicyError) as e:
             self.book.refuse(str(e))
             return self.info.static_depth, 1.0, Reason.FALLBACK
@@ -334,7 +370,10 @@ class Governor:
         self.drafts.add(interval.counts)
         if not interval.request_steps or not interval.following:
             return
-        transition = Transition(interval.decision, interval.outcome(), interval.following)
+        outcome = interval.outcome()
+        if self.guard is not None and interval.stake is not None:
+            self.guard.settle(interval.stake, interval.decision, outcome, time.perf_counter())
+        transition = Transition(interval.decision, outcome, interval.following)
         if not self._send(transition):
             self.dropped += 1
         if interval.policy is not None:
@@ -365,4 +404,5 @@ def _with_classes(info: EngineInfo, classes: tuple[str, ...]) -> EngineInfo:
 
 _WATCHING: Final = (Mode.OBSERVE, Mode.SHADOW)
 _DECIDED: Final = (Reason.POLICY, Reason.EXPLORE)
+_GOVERNING: Final = (Mode.APPLY, Mode.FREEZE)
 _PACK: Final = Struct(f"<{DEPTH_SPACE.size}f").pack

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..policies.survival import Verified
 from ..policies.transition import Decision, Outcome
+from .guard import Stake
 from .live_policy import LivePolicy
 from .requests import RequestState
 
@@ -32,6 +33,7 @@ class Interval:
         "request_seconds",
         "request_steps",
         "seconds",
+        "stake",
         "steps",
         "switched",
         "verified",
@@ -45,6 +47,7 @@ class Interval:
         self.switched = switched
         self.closed = False
         self.following = b""
+        self.stake: Stake | None = None  # the guard's
         self.launched = self.landed = self.steps = 0
         self.seconds = self.request_seconds = 0.0
         self.request_steps = self.emitted = self.drafted = self.verified = 0

@@ -11,6 +11,7 @@ from typing import TypeVar
 from ..policies.runner import Runner
 from ..policies.snapshot import Snapshot
 from ..policies.spaces import check_speed
+from .guard import GuardSettings
 from .link import default_engine_name
 from .orders import Orders
 from .wire import Address, Mode, check_engine_name, parse_address
@@ -34,6 +35,10 @@ class GovernorSettings:
         parameter_ratio: FLYBALL_PARAMETER_RATIO, the drafter's parameters over the target's;
             by default read from the weights.
         seed: FLYBALL_SEED of the exploration; random by default.
+        guard: FLYBALL_GUARD, on (default) or off: fall back where the policy is worse than the
+            static depth. FLYBALL_GUARD_SHARE, share of decisions taken at the static depth to
+            tell, default 0.04. FLYBALL_EXPLORE, greatest share of recent decisions that may
+            explore after the first 200, default 0.15. None for no guard.
     """
 
     controller: Address | None
@@ -46,6 +51,7 @@ class GovernorSettings:
     keys: Path | None
     parameter_ratio: float | None
     seed: int | None
+    guard: GuardSettings | None
 
     def orders(self) -> Orders:
         """What holds until the controller says otherwise.
@@ -75,7 +81,17 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> GovernorSetting
         keys=_read("FLYBALL_KEYS", Path, environ),
         parameter_ratio=_read("FLYBALL_PARAMETER_RATIO", _ratio, environ),
         seed=_read("FLYBALL_SEED", _natural, environ),
+        guard=_guard(environ),
     )
+
+
+def _guard(environ: Mapping[str, str]) -> GuardSettings | None:
+    on = _default(_read("FLYBALL_GUARD", _switch, environ), True)
+    defaults = GuardSettings()
+    share = _default(_read("FLYBALL_GUARD_SHARE", _share, environ), defaults.share)
+    explore = _default(_read("FLYBALL_EXPLORE", _unit, environ), defaults.explore)
+    early = max(explore, defaults.explore_early) if explore else 0.0
+    return GuardSettings(share=share, explore=explore, explore_early=early) if on else None
 
 
 def _read(name: str, parse: Callable[[str], T], environ: Mapping[str, str]) -> T | None:
@@ -109,6 +125,26 @@ def _positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise ValueError("must be a whole number, 1 or more")
     return int(text)
+
+
+def _switch(text: str) -> bool:
+    if text not in ("on", "off"):
+        raise ValueError("must be on or off")
+    return text == "on"
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0.0 < value <= 0.5:
+        raise ValueError("must be a number above 0, at most 0.5")
+    return value
+
+
+def _unit(text: str) -> float:
+    value = float(text)
+    if not 0.0 <= value <= 1.0:
+        raise ValueError("must be a number in [0, 1]")
+    return value
 
 
 def _ratio(text: str) -> float:

@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from ..policies.transition import Transition
+from .guard import GuardState
 
 SCHEMA: Final = 1
 DEFAULT_ADDRESS: Final = "tcp://127.0.0.1:5757"
@@ -145,6 +146,7 @@ class Beat(msgspec.Struct, frozen=True, tag="beat", tag_field="kind", kw_only=Tr
         survival_brier: Brier score of predicted survival, some two thousand drafts; None before
             the first.
         survival_ece: expected calibration error of the same.
+        guard: what the guard does and why.
     """
 
     info: EngineInfo
@@ -169,6 +171,7 @@ class Beat(msgspec.Struct, frozen=True, tag="beat", tag_field="kind", kw_only=Tr
     totals: Totals = msgspec.field(default_factory=Totals)
     survival_brier: float | None = None
     survival_ece: float | None = None
+    guard: GuardState = GuardState()
     schema: int = SCHEMA
 
 

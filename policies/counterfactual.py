@@ -85,7 +85,7 @@ def full_information(
     which, depths = np.nonzero(np.arange(structure.k_max + 1) <= rows.actions[:, None])
     seconds = structure.seconds(measured_states(rows)).astype(np.float64)
     scale = seconds[which, depths] / seconds[which, rows.actions[which]]
-    every = rows.at(which)
+    every = rows.take(which)
     before = every.observations[:, _DEPTH]
     outcomes = shallower(every.outcomes, depths, scale, before)
     own = depths == every.actions

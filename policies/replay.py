@@ -17,9 +17,10 @@ from stable_baselines3.common.buffers import ReplayBuffer
 
 from .priorities import Priorities
 from .spaces import DEPTH_SPACE, Array
-from .transition import ROW_SIZE, Floats
+from .transition import ROW_SIZE, Floats, Reason
 
 Integers = npt.NDArray[np.int64]
+Small = npt.NDArray[np.int8]
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,10 @@ class Rows:
         ratios: parameters of the drafter over those of the target, float32, shape (n,).
         engines: which engine, as the learner counts them, shape (n,).
         numbers: of the decisions, as their engine counts them, shape (n,).
+        chosen: depths chosen, which under mode shadow were not applied, int8, shape (n,).
+        propensities: chances with which they were chosen, in (0, 1], float32, shape (n,); NaN
+            where that is not known.
+        reasons: why, as numbers of ``Reason``, int8, shape (n,).
     """
 
     observations: Array
@@ -43,13 +48,12 @@ class Rows:
     ratios: Array
     engines: Integers
     numbers: Integers
+    chosen: Small
+    propensities: Array
+    reasons: Small
 
     def __len__(self) -> int:
         return len(self.actions)
-
-    def at(self, index: npt.NDArray[np.integer[Any]]) -> Rows:
-        """Some of the rows, copied."""
-        return Rows(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
 
     def check(self, k_max: int, engines: int) -> None:
         """Refuse columns from outside that do not fit.
@@ -64,13 +68,24 @@ class Rows:
             width = {**widths, "outcomes": ROW_SIZE}.get(f.name)
             if column.shape != ((n,) if width is None else (n, width)):
                 raise ValueError(f"{f.name} has shape {column.shape}")
-            if not np.isfinite(column).all():
+            if f.name != "propensities" and not np.isfinite(column).all():
                 raise ValueError(f"{f.name} is not finite")
-        limits = (("actions", k_max + 1), ("engines", engines), ("numbers", 1 << 62))
-        for name, limit in limits:
+        if ((self.propensities <= 0.0) | (self.propensities > 1.0)).any():
+            raise ValueError("propensities must be in (0, 1], or NaN")
+        for name, kind, limit in (
+            ("actions", np.int64, k_max + 1),
+            ("engines", np.int64, engines),
+            ("numbers", np.int64, 1 << 62),
+            ("chosen", np.int8, k_max + 1),
+            ("reasons", np.int8, len(Reason)),
+        ):
             column = getattr(self, name)
-            if column.dtype != np.int64 or not ((column >= 0) & (column < limit)).all():
+            if column.dtype != kind or not ((column >= 0) & (column < limit)).all():
                 raise ValueError(f"{name} must be integers in [0, {limit})")
+
+    def take(self, index: npt.NDArray[Any]) -> Rows:
+        """Copies of some rows, by their numbers or by a mask."""
+        return Rows(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
 
 
 def concatenate(parts: Sequence[Rows]) -> Rows:
@@ -98,7 +113,7 @@ class Draw:
 class OutcomeReplay(ReplayBuffer):
     """A ring of transitions.
 
-    One row takes ``ROW_BYTES``, 572 bytes: 50,000 of them 29 MB.
+    One row takes ``ROW_BYTES``, 578 bytes: 50,000 of them 29 MB.
 
     Args:
         buffer_size: rows kept; the oldest are overwritten.
@@ -130,6 +145,9 @@ class OutcomeReplay(ReplayBuffer):
         self.ratios: Array = np.zeros(buffer_size, np.float32)
         self.engines: Integers = np.zeros(buffer_size, np.int64)
         self.numbers: Integers = np.zeros(buffer_size, np.int64)
+        self.chosen: Small = np.zeros(buffer_size, np.int8)
+        self.propensities: Array = np.full(buffer_size, np.nan, np.float32)
+        self.reasons: Small = np.zeros(buffer_size, np.int8)
         self.priorities = Priorities(buffer_size)
         self._successors: Integers = np.arange(buffer_size, dtype=np.int64)
         self._newest: dict[int, int] = {}  # place of every engine's newest row
@@ -144,6 +162,9 @@ class OutcomeReplay(ReplayBuffer):
             "ratios": self.ratios,
             "engines": self.engines,
             "numbers": self.numbers,
+            "chosen": self.chosen,
+            "propensities": self.propensities,
+            "reasons": self.reasons,
         }
 
     def append(self, rows: Rows) -> None:
@@ -194,5 +215,5 @@ class OutcomeReplay(ReplayBuffer):
         return self.size() * ROW_BYTES
 
 
-ROW_BYTES = 4 * (2 * DEPTH_SPACE.size + ROW_SIZE + 1) + 5 * 8
+ROW_BYTES = 4 * (2 * DEPTH_SPACE.size + ROW_SIZE + 2) + 5 * 8 + 2
 """Bytes of one transition in the buffer."""

@@ -41,6 +41,9 @@ class Runner:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
+        self.explored = 0.0  # chance of another depth than the best, at the latest decision
+        self._best = 0  # at the latest decision
+        self._chances: list[float] | None = None  # at the latest decision; None if it was certain
         meta = snapshot.meta
         self._depths = meta.k_max + 1
         self._linear, self._gamma = meta.linear, meta.gamma
@@ -88,9 +91,12 @@ class Runner:
         if not isfinite(scores[best]):
             number = self.snapshot.meta.number
             raise SnapshotError(f"snapshot {number} gave values that are not finite")
+        self._chances, self.explored = None, 0.0
         if not explore or self._certain:
+            self._best = best
             return best, 1.0, Reason.POLICY
-        chances = chances_of_one(scores, best, self._budget, self._epsilon)
+        chances = self._chances = chances_of_one(scores, best, self._budget, self._epsilon)
+        self.explored = 1.0 - chances[best]
         left = rng.random()
         for action, chance in enumerate(chances):
             left -= chance
@@ -99,6 +105,12 @@ class Runner:
             if left < 0.0:
                 break
         return best, chances[best], Reason.POLICY
+
+    def probability(self, depth: int) -> float:
+        """With what chance ``act`` would have chosen a depth at its latest decision."""
+        if self._chances is None:
+            return float(depth == self._best)
+        return self._chances[depth]
 
     def scores(self, observation: list[float]) -> list[float]:
         """What is maximised, one number per depth."""

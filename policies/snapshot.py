@@ -123,7 +123,14 @@ class Snapshot:
         return scalarise(self.values(raw), raw[..., SPEED_INDEX], self.meta.linear)
 
     def probabilities(self, raw: Array) -> Floats:
-        """The probability with which each depth is taken: float64, shape (..., k_max + 1)."""
+        """The chances of every depth, as a runner that may explore draws them.
+
+        Args:
+            raw: raw observations with the speed set, float32, shape (..., DEPTH_SPACE.size).
+
+        Returns:
+            float64, shape (..., k_max + 1), summing to 1 along the last axis.
+        """
         meta = self.meta
         return chances(self.scores(raw), meta.budget * meta.unit, meta.epsilon)
 

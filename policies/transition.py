@@ -24,6 +24,8 @@ class Reason(IntEnum):
     EXPLORE = 2  # drawn at random, to learn
     PINNED = 3  # an operator or an environment set it
     FALLBACK = 4  # the policy failed or gave a value outside its bounds; static depth
+    REFERENCE = 5  # drawn at random by the guard, to compare the policy with the static depth
+    GUARD = 6  # the guard has fallen back: the policy was worse than the static depth
 
 
 class Decision(msgspec.Struct, frozen=True, array_like=True):
@@ -35,7 +37,9 @@ class Decision(msgspec.Struct, frozen=True, array_like=True):
         observation: raw float32 vector of ``DEPTH_SPACE``, as little-endian bytes.
         action: depth chosen, tokens. Under mode shadow it is not the depth applied.
         applied: depth in force during the interval, tokens.
-        propensity: probability with which the policy chose ``action``.
+        propensity: probability with which ``action`` was chosen: by the policy, or, where a guard
+            keeps a reference arm, by both together: share x [action is the static depth] +
+            (1 - share) x the policy's.
         version: number of the snapshot that decided; 0 where none did.
         speed: the knob as the decision saw it, in [0, 1].
         reason: why.

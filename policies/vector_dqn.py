@@ -122,6 +122,8 @@ class VectorDQN(DQN):
         self.knob = 0.5
         self.hidden = tuple(hidden)
         self.skipped = 0
+        self.batch: Rows | None = None  # of the latest gradient step
+        self.offending: Rows | None = None  # of the latest step whose loss was not finite
         self.last_loss: float | None = None
         self.measured = True
         self._setup_model()
@@ -145,19 +147,22 @@ class VectorDQN(DQN):
     def train(self, gradient_steps: int, batch_size: int = 128) -> None:
         """Take gradient steps; one whose loss is not finite is skipped and counted.
 
-        After such a step the networks are those of the last ``keep``.
+        After such a step the networks are those of the last ``keep``, and ``offending`` is its
+        batch: as it was drawn, but for the speeds that the observations were relabelled with.
         """
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
         if not self.measured:
             self._measure_rewards()
         for _ in range(gradient_steps):
-            loss = self._loss(self.replay_buffer.draw(batch_size, self.rng))
+            self.batch = self.replay_buffer.draw(batch_size, self.rng)
+            loss = self._loss(self.batch)
             self.policy.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             norm = th.nn.utils.clip_grad_norm_(self.q_net.parameters(), self.max_grad_norm)
             if not (th.isfinite(loss) and th.isfinite(norm)):
                 self.skipped += 1
+                self.offending = self.batch
                 self.restore()
                 continue
             self.policy.optimizer.step()

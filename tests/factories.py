@@ -12,6 +12,7 @@ from random import Random
 
 import numpy as np
 from flyball.controller.learner import Learner
+from flyball.inference.guard import GuardState
 from flyball.inference.wire import Beat, EngineInfo, Mode, Totals
 from flyball.policies.prices import Prices, compute_prices
 from flyball.policies.runner import Runner
@@ -158,19 +159,21 @@ class World:
         observation: Array | None = None,
         disturbed: float = 1.0,
         steps: int = 8,
+        drawn: tuple[float, Reason] | None = None,
     ) -> Transition:
-        """One whole transition at a depth."""
+        """One whole transition at a depth; ``drawn`` is its propensity and the reason."""
         seen = self.observation(state, speed) if observation is None else observation
+        propensity, reason = drawn or (1.0, Reason.POLICY if version else Reason.STATIC)
         decision = Decision(
             number=number,
             at=1e9 + number,
             observation=seen.tobytes(),
             action=depth,
             applied=depth,
-            propensity=1.0 / (self.k_max + 1),
+            propensity=propensity,
             version=version,
             speed=float(seen[SPEED_INDEX]),
-            reason=Reason.POLICY if version else Reason.STATIC,
+            reason=reason,
         )
         after = self.observation(following or state, speed, depth)
         outcome = self.outcome(state, depth, steps, disturbed)
@@ -187,6 +190,7 @@ class World:
                 speed=float(self.rng.random()),
                 following=states[chosen[i + 1]],
                 number=i + 1,
+                drawn=(1.0 / (self.k_max + 1), Reason.EXPLORE),
             )
             for i in range(count)
         ]
@@ -221,6 +225,7 @@ def beat(
     decisions: int = 0,
     totals: Totals | None = None,
     policy: str = "learned",
+    guard: GuardState | None = None,
 ) -> Beat:
     """An engine's state in the middle of a load."""
     return Beat(
@@ -244,6 +249,7 @@ def beat(
         survival_brier=0.15,
         survival_ece=0.02,
         policy=policy,
+        guard=guard or GuardState(),
     )
 
 
@@ -255,11 +261,17 @@ def serve(
     runner = Runner(current) if (current := learner.current()) else None
     for number in range(intervals):
         seen = world.observation(state, speed)
-        depth = runner.act(seen.tolist(), random)[0] if runner else info.static_depth
+        static = info.static_depth, 1.0, Reason.STATIC
+        depth, *drawn = runner.act(seen.tolist(), random) if runner else static
         # Loads last for a while, as they do in a real engine.
         following = state if world.rng.random() < 0.8 else states[world.rng.integers(len(states))]
         learner.ingest(
-            info, [world.transition(state, depth, observation=seen, following=following)]
+            info,
+            [
+                world.transition(
+                    state, depth, observation=seen, following=following, drawn=tuple(drawn)
+                )
+            ],
         )
         learner.step(1.0)
         if number % 8 == 0 and (published := learner.publish()) is not None:

@@ -6,8 +6,10 @@ from factories import State, World, beat
 from flyball.controller.board import layout
 from flyball.controller.learner import Learner
 from flyball.controller.settings import LearnerSettings
+from flyball.inference.guard import GuardState
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+FALLEN = GuardState("fallen back", "it was worse", 2, 12.0, 1.3, 1.1, 1.5, 140.0, 0.1)
 SETTINGS = LearnerSettings(publish_seconds=0.0, board_seconds=0.0)
 
 
@@ -27,7 +29,7 @@ def run(tmp_path_factory):
     learner.speed(0.25)
     for _ in range(4):
         learner.ingest(world.info(), world.transitions(50, [State(4, "easy")]))
-        learner.beat(beat(world.info()), queue=7)
+        learner.beat(beat(world.info(), guard=FALLEN), queue=7)
         learner.step(0.05)
         learner.publish()
     learner.close()
@@ -55,6 +57,13 @@ def run(tmp_path_factory):
         ("train/q_cost", 0.8, 1.5),
         ("train/loss", 0.0, 1.0),
         ("wire/queue", 7, 7),
+        ("guard/fallen_back", 1, 1),
+        ("guard/falls", 2, 2),
+        ("guard/ratio", 1.3, 1.3),
+        ("guard/evidence", 140, 140),
+        ("gate/dr_candidate", -1.3, -0.4),
+        ("gate/dr_current", -1.3, -0.4),
+        ("gate/ess", 5, 200),
         ("wire/decide_us_p50", 30, 30),
     ],
 )
@@ -84,6 +93,11 @@ def test_every_chart_of_the_layout_has_a_tag_that_is_written(run):
     charts = chain.from_iterable(category.values() for category in layout(6).values())
     for _, patterns in charts:
         assert {pattern.strip("^$") for pattern in patterns} <= tags
+
+
+def test_why_a_guard_fell_back_is_told_once(run):
+    texts = read(run).Tensors("guard/reason/text_summary")
+    assert [text.tensor_proto.string_val for text in texts] == [[b"engine-0: it was worse"]]
 
 
 def test_steps_continue_after_a_restart(tmp_path):

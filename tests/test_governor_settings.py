@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from flyball.inference.guard import GuardSettings
 from flyball.inference.settings import from_environment
 from flyball.inference.wire import Mode
 from flyball.policies.prices import compute_prices
@@ -19,6 +20,8 @@ def test_without_variables_the_governor_works_alone() -> None:
     assert settings.mode is Mode.APPLY
     assert settings.engine.startswith("engine-")
     assert settings.orders().runner is None
+    assert settings.guard == GuardSettings()
+    assert from_environment({"FLYBALL_GUARD": "off"}).guard is None
 
 
 def test_reads_every_variable(tmp_path: Path) -> None:
@@ -36,12 +39,16 @@ def test_reads_every_variable(tmp_path: Path) -> None:
             "FLYBALL_KEYS": str(tmp_path),
             "FLYBALL_PARAMETER_RATIO": "0.25",
             "FLYBALL_SEED": "0",
+            "FLYBALL_GUARD": "on",
+            "FLYBALL_GUARD_SHARE": "0.1",
+            "FLYBALL_EXPLORE": "0",
         }
     )
     assert settings.controller is not None
     assert settings.controller.broadcast == "tcp://[::1]:6001"
     assert (settings.static_depth, settings.speed, settings.seed) == (0, 0.0, 0)
     assert (settings.interval, settings.parameter_ratio) == (3, 0.25)
+    assert settings.guard == GuardSettings(share=0.1, explore=0.0, explore_early=0.0)
     orders = settings.orders()
     assert orders.runner is not None
     assert orders.runner.snapshot.meta.number == 5
@@ -59,6 +66,9 @@ def test_reads_every_variable(tmp_path: Path) -> None:
         ("FLYBALL_SPEED", "1.2", r"\[0, 1\]"),
         ("FLYBALL_SPEED", "fast", "number"),
         ("FLYBALL_INTERVAL", "0", "1 or more"),
+        ("FLYBALL_GUARD", "maybe", "on or off"),
+        ("FLYBALL_GUARD_SHARE", "0.9", "at most 0.5"),
+        ("FLYBALL_EXPLORE", "2", r"\[0, 1\]"),
         ("FLYBALL_PARAMETER_RATIO", "x", "FLYBALL_PARAMETER_RATIO"),
     ],
 )

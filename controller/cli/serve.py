@@ -50,6 +50,13 @@ def serve(
     learner_share: options.LearnerShare = 0.25,
     keys: options.Keys = None,
     token_file: options.TokenFile = None,
+    guard: Annotated[
+        bool,
+        typer.Option(
+            "--guard/--no-guard",
+            help="Fall back to the static depth while the policy is measurably worse.",
+        ),
+    ] = True,
 ) -> None:
     """Serve a model over the OpenAI API, its speculation depth governed and learned online.
 
@@ -83,6 +90,7 @@ def serve(
             learner_share=learner_share,
             keys=keys,
             token_file=token_file,
+            guard=guard,
             extra=tuple(context.args),
         )
         child, learner = check(chosen)

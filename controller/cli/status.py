@@ -68,6 +68,11 @@ def table(status: dict[str, Any]) -> RenderableType:
     learner = "   ".join(f"{n} {_short(status['learner'].get(n))}" for n in _LEARNER)
     parts: list[RenderableType] = [Text(head), Text(f"learner   {learner}")]
     parts.append(grid if engines else Text("no engine has reported yet"))
+    parts.extend(
+        Text(f"guard of {e['engine']} last fell back: {e['guard']['reason']}")
+        for e in engines
+        if e["guard"]["reason"]
+    )
     refused = "   ".join(f"{kind} {count}" for kind, count in status["refused"].items())
     if refused:
         parts.append(Text(f"refused   {refused}   last: {status['last_refusal']}"))
@@ -91,6 +96,9 @@ _ROWS: Final[tuple[tuple[str, Callable[[dict[str, Any]], str]], ...]] = (
     ("survival, Brier / calibration", lambda e: _pair(e["survival_brier"], e["survival_ece"])),
     ("decision p50 / p99, µs", lambda e: f"{e['decide_us_p50']:.0f} / {e['decide_us_p99']:.0f}"),
     ("decisions", lambda e: str(e["decisions"])),
+    ("guard", lambda e: _guard(e["guard"])),
+    ("policy over static depth", lambda e: _ratio(e["guard"])),
+    ("explored lately", lambda e: f"{100 * e['guard']['explored']:.0f} %"),
     ("dropped / refused", lambda e: f"{e['dropped']} / {e['refused']}"),
     ("faults", lambda e: f"{e['faults']} {e['last_fault']}".strip()),
 )
@@ -99,6 +107,18 @@ _ROWS: Final[tuple[tuple[str, Callable[[dict[str, Any]], str]], ...]] = (
 def _title(engine: dict[str, Any]) -> str:
     gone = "" if engine["live"] else f" (gone for {engine['age_s']:.0f} s)"
     return f"{engine['engine']}{gone}"
+
+
+def _guard(guard: dict[str, Any]) -> str:
+    falls = f", {guard['falls']} falls" if guard["falls"] else ""
+    left = f" for {guard['seconds_left']:.0f} s" if guard["seconds_left"] else ""
+    return f"{guard['state']}{left}{falls}"
+
+
+def _ratio(guard: dict[str, Any]) -> str:
+    if guard["ratio"] is None:
+        return "-"
+    return f"{guard['ratio']:.3f} [{guard['low']:.3f}, {guard['high']:.3f}]"
 
 
 def _percent(shares: list[float | None]) -> str:

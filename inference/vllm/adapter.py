@@ -226,7 +226,9 @@ def _connect(config: Any, settings: GovernorSettings) -> tuple[Governor, Link | 
     if settings.controller is not None:
         link = Link(settings.controller, settings.engine, settings.keys)
         send = link.send
-    governor = Governor(info, send, settings.orders(), settings.interval, settings.seed)
+    governor = Governor(
+        info, send, settings.orders(), settings.interval, settings.seed, settings.guard
+    )
     if link is not None:
         link.start(governor.book, governor.beat)
     log.info(

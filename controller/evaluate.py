@@ -1,0 +1,193 @@
+"""What a snapshot would have been worth on the decisions that were logged.
+
+The value is -(speed x latency + (1 - speed) x cost), at the speeds of the decisions or at one of
+now, as a ratio of sums: of losses over tokens, not the mean of ratios, which would favour what is
+short. Numerator and denominator are both estimated doubly robust, with the snapshot's structure
+as the model of both: it knows tokens and components of every depth before anything is learned.
+For comparison there are the numerator by inverse propensities alone, and both by them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from ..policies.off_policy import (
+    LEVEL,
+    Estimate,
+    corrected,
+    half_width,
+    importance,
+    linearised,
+    ratio,
+)
+from ..policies.replay import Rows
+from ..policies.snapshot import Snapshot
+from ..policies.spaces import DEPTH_SPACE, MAX_DEPTH, SPEED_INDEX, Array
+from ..policies.transition import Floats, OutcomeBatch, Reason
+from ..policies.vector_dqn import COMPONENT_BOUND
+
+DRAWN: Final = (Reason.POLICY, Reason.EXPLORE, Reason.REFERENCE)
+"""Reasons of actions that were drawn with the propensity that was logged."""
+
+_EMITTED = OutcomeBatch.SCALARS.index("emitted")
+_REQUEST_STEPS = OutcomeBatch.SCALARS.index("request_steps")
+_SURVIVAL = DEPTH_SPACE.slice("survival_1", MAX_DEPTH)
+
+
+@dataclass(frozen=True)
+class Logged:
+    """Decisions that another policy can be evaluated on.
+
+    Attributes:
+        rows: with their propensities, of one or more engines.
+        components: measured latency and cost, shape (n, 2).
+        rewards: of a reward that is not linear, shape (n,); None where it is.
+    """
+
+    rows: Rows
+    components: Floats
+    rewards: Floats | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def usable(rows: Rows) -> npt.NDArray[np.bool_]:
+    """Which rows tell of other policies, shape (n,).
+
+    Left out is what was not drawn (pinned, static, a fallback, a guard's), what was drawn but not
+    applied (mode shadow), what could not have been otherwise (a propensity of 1), and what has no
+    propensity (an older checkpoint's).
+    """
+    drawn = np.isin(rows.reasons, DRAWN) & (rows.chosen == rows.actions)
+    known = np.isfinite(rows.propensities) & (rows.propensities < 1.0)
+    keep: npt.NDArray[np.bool_] = drawn & known
+    return keep
+
+
+def logged(rows: Rows, judged: Floats, linear: bool) -> Logged:
+    """Some rows as decisions to evaluate on; those that cannot be used are left out.
+
+    Args:
+        rows: the latest.
+        judged: their latency, cost and reward, shape (n, 3).
+        linear: whether the reward is the linear one.
+    """
+    columns = judged[:, :2] if linear else judged
+    keep = usable(rows) & np.isfinite(columns).all(1)
+    components = np.clip(judged[keep, :2], 0.0, COMPONENT_BOUND)
+    return Logged(rows.take(keep), components, None if linear else judged[keep, 2])
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two snapshots on the same decisions.
+
+    Attributes:
+        candidate: doubly robust value of the one.
+        current: of the other.
+        difference: candidate's less current's; higher is better. Its interval is narrower than
+            the two suggest: where both do the same, nothing of it is noise.
+    """
+
+    candidate: Estimate
+    current: Estimate
+    difference: Estimate
+
+
+def evaluate(snapshot: Snapshot, data: Logged, speed: float | None = None) -> dict[str, Estimate]:
+    """A snapshot's value by all three estimators: ``ips``, ``snips`` and ``dr``.
+
+    Args:
+        snapshot: the policy.
+        data: at least one decision that it might have made.
+        speed: judge all decisions at this speed, rather than at the one each was made under. The
+            propensities stay those that were logged.
+
+    Raises:
+        ValueError: if there are no rows, or none that the snapshot might have made.
+    """
+    raw, rewards, tokens = _at(data, speed)
+    chances = snapshot.probabilities(raw)
+    actions, propensities = data.rows.actions, data.rows.propensities.astype(np.float64)
+    target = chances[np.arange(len(actions)), actions]
+    weights = importance(target, propensities)
+    if not weights.any():
+        raise ValueError("the snapshot would have taken none of the logged depths")
+    losses, emitted, _ = _terms(chances, snapshot, data, raw, rewards, tokens)
+    weighed = weights * rewards * tokens
+    return {
+        "ips": ratio(weighed, emitted, weights, LEVEL),
+        "snips": ratio(weighed, weights * tokens, weights, LEVEL),
+        "dr": ratio(losses, emitted, weights, LEVEL),
+    }
+
+
+def compare(
+    candidate: Snapshot, current: Snapshot, data: Logged, speed: float | None = None
+) -> Comparison:
+    """Two snapshots on the same decisions, with one model for both: the candidate's structure.
+
+    Raises:
+        ValueError: if there are no rows.
+    """
+    raw, rewards, tokens = _at(data, speed)
+    found = []
+    for snapshot in (candidate, current):
+        chances = snapshot.probabilities(raw)
+        found.append(_terms(chances, candidate, data, raw, rewards, tokens))
+    one, other = (ratio(*terms, LEVEL) for terms in found)
+    (mine, my_terms), (theirs, their_terms) = (linearised(up, down) for up, down, _ in found)
+    value, spread = mine - theirs, half_width(my_terms - their_terms)
+    ess = min(one.ess, other.ess)
+    difference = Estimate(value, value - spread, value + spread, len(data), ess)
+    return Comparison(one, other, difference)
+
+
+def _at(data: Logged, speed: float | None) -> tuple[Array, Floats, Floats]:
+    """Observations, rewards and tokens per request and step, under a speed."""
+    raw = data.rows.observations.copy()
+    if speed is not None:
+        raw[:, SPEED_INDEX] = speed
+    outcomes = data.rows.outcomes.astype(np.float64)
+    tokens = outcomes[:, _EMITTED] / np.maximum(outcomes[:, _REQUEST_STEPS], 1.0)
+    if data.rewards is not None:
+        return raw, data.rewards, tokens
+    return raw, _linear(data.components, raw[:, SPEED_INDEX].astype(np.float64)), tokens
+
+
+def _linear(components: Floats, speeds: Floats) -> Floats:
+    """Rewards of components, shape (..., 2), at speeds that fit."""
+    return -(speeds * components[..., 0] + (1.0 - speeds) * components[..., 1])
+
+
+def _terms(
+    chances: Floats,
+    model: Snapshot,
+    data: Logged,
+    raw: Array,
+    rewards: Floats,
+    tokens: Floats,
+) -> tuple[Floats, Floats, Floats]:
+    """Terms of a doubly robust ratio: rewards x tokens, tokens; and the importance weights."""
+    actions = data.rows.actions
+    target = chances[np.arange(len(actions)), actions]
+    weights = importance(target, data.rows.propensities.astype(np.float64))
+    emitted = np.ones_like(chances)
+    emitted[:, 1:] += raw[:, _SURVIVAL][:, : chances.shape[1] - 1].cumsum(1)
+    if data.rewards is None:
+        components = model.structure.components(raw).astype(np.float64)
+        expected = _linear(
+            np.minimum(components, COMPONENT_BOUND), raw[:, SPEED_INDEX, None].astype(np.float64)
+        )
+    else:  # of another reward nothing is known but its mean
+        expected = np.full(chances.shape, float(np.average(rewards, weights=tokens)))
+    return (
+        corrected(rewards * tokens, actions, chances, weights, expected * emitted),
+        corrected(tokens, actions, chances, weights, emitted),
+        weights,
+    )
