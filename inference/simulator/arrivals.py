@@ -44,20 +44,30 @@ def await_work(world: World, engine: Record, waiting: Records, totals: Record) -
 
 @compiled
 def _arrive(world: World, engine: Record, waiting: Records, totals: Record) -> None:
+    horizon = world.parameters[0].horizon
     while True:
-        if engine.next_arrival <= engine.clock and engine.next_arrival < engine.phase_end:
+        # Nothing arrives beyond the end, however far the last step of an arm reaches.
+        end = min(engine.phase_end, horizon)
+        if engine.next_arrival <= engine.clock and engine.next_arrival < end:
             if engine.queued == len(waiting):
                 return  # it waits outside, and with it all that follows
             _push(world, engine, waiting, engine.next_arrival, totals)
             _follow(world, engine, totals)
-        elif engine.phase_end <= engine.clock:
+        elif engine.phase_end <= engine.clock and engine.phase_end < horizon:
             _next_phase(world, engine)
         else:
             break
+    _keep_under_way(world, engine, waiting, totals)
+
+
+@compiled
+def _keep_under_way(world: World, engine: Record, waiting: Records, totals: Record) -> None:
+    """In a closed loop, the next request comes as one ends."""
     under_way = engine.running + engine.preempted + engine.queued
-    while under_way < world.phases[engine.phase].concurrency and engine.queued < len(waiting):
-        _push(world, engine, waiting, engine.clock, totals)
-        under_way += 1
+    missing = world.phases[engine.phase].concurrency - under_way
+    if engine.clock < world.parameters[0].horizon:
+        for _ in range(min(missing, len(waiting) - engine.queued)):
+            _push(world, engine, waiting, engine.clock, totals)
 
 
 @compiled

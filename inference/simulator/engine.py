@@ -53,7 +53,8 @@ class Simulator:
     def __init__(self, settings: SimulatorSettings, engines: int = 1, seed: int = 0) -> None:
         if engines < 1:
             raise ValueError(f"engines must be at least 1, not {engines}")
-        # Compiled code, and numba with it, is loaded only where something is simulated.
+        # Compiled code, and numba with it, is loaded only where something is simulated. The first
+        # time ever, compiling takes some twenty seconds.
         from . import kernel
 
         self.settings = settings
@@ -101,14 +102,13 @@ class Simulator:
         if depths.min() < 0 or depths.max() > k_max:
             raise ValueError(f"depths must be in [0, {k_max}], not {depths.min()}..{depths.max()}")
         fleet = self._fleet
-        phase = fleet.engines["phase"].copy()
         self._kernel.advance(self._world, fleet, depths.astype(np.int64))
         return Step(
             fleet.observations.copy(),
             fleet.rows.copy(),
             fleet.engines["done"].copy(),
             fleet.engines["clock"].copy(),
-            phase,
+            fleet.engines["began"].copy(),
         )
 
     @property

@@ -83,7 +83,10 @@ def _step(world: World, fleet: Fleet, e: int) -> bool:
     engine, requests, order = fleet.engines[e], fleet.requests[e], fleet.order[e]
     estimate, totals, waiting = fleet.estimates[e], fleet.totals[e], fleet.waiting[e]
     out, speed = fleet.observations[e], fleet.speed[e]
-    if not await_work(world, engine, waiting, totals):
+    goes_on = await_work(world, engine, waiting, totals)
+    if engine.steps == 0:
+        engine.began = engine.phase
+    if not goes_on:
         engine.done = True
         observe(world, engine, requests, order, estimate, speed, out)
         return True

@@ -105,6 +105,7 @@ ENGINE: Final = np.dtype(
         ("depth", "i8"),
         ("drafted", "i8"),  # depth drafted by the step before; -1 before the first
         ("steps", "i8"),
+        ("began", "i8"),  # phase in which the interval began
         ("batch", "i8"),  # requests when the interval was decided
         ("launches", "i8"),
         ("last_landing", "f8"),
