@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..policies.transition import Decision, Outcome
 from .acceptance import Verified
-from .guard import Stake
+from .guard_state import Stake
 from .requests import RequestState
 
 

@@ -10,7 +10,7 @@ from factories import World, beat, engine_info
 from flyball.controller.cli.status import table
 from flyball.controller.engines import EngineView, check_beat
 from flyball.controller.metrics import exposition
-from flyball.inference.guard import GuardState
+from flyball.inference.guard_state import GuardState
 from rich.console import Console
 
 FALLEN = GuardState(
