@@ -25,7 +25,8 @@ from ..policies.snapshot import SnapshotError
 from ..policies.spaces import CLASSES, DEPTH_SPACE, check_depth
 from ..policies.transition import Decision, Reason, Transition
 from .drafts import Drafts
-from .guard import Guard, GuardSettings, GuardState
+from .guard import Guard
+from .guard_state import GuardSettings, GuardState
 from .interval import Flight, Interval
 from .live_policy import PolicyError
 from .meters import Meters

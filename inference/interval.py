@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..policies.survival import Verified
 from ..policies.transition import Decision, Outcome
-from .guard import Stake
+from .guard_state import Stake
 from .live_policy import LivePolicy
 from .requests import RequestState
 

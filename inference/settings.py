@@ -11,7 +11,7 @@ from typing import TypeVar
 from ..policies.runner import Runner
 from ..policies.snapshot import Snapshot
 from ..policies.spaces import check_speed
-from .guard import GuardSettings
+from .guard_state import GuardSettings
 from .link import default_engine_name
 from .orders import Orders
 from .wire import Address, Mode, check_engine_name, parse_address

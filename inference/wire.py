@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from ..policies.transition import Transition
-from .guard import GuardState
+from .guard_state import GuardState
 
 SCHEMA: Final = 1
 DEFAULT_ADDRESS: Final = "tcp://127.0.0.1:5757"

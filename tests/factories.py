@@ -12,7 +12,7 @@ from random import Random
 
 import numpy as np
 from flyball.controller.learner import Learner
-from flyball.inference.guard import GuardState
+from flyball.inference.guard_state import GuardState
 from flyball.inference.wire import Beat, EngineInfo, Mode, Totals
 from flyball.policies.prices import Prices, compute_prices
 from flyball.policies.runner import Runner

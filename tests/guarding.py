@@ -5,7 +5,8 @@ from __future__ import annotations
 from random import Random
 
 import numpy as np
-from flyball.inference.guard import Guard, GuardSettings
+from flyball.inference.guard import Guard
+from flyball.inference.guard_state import GuardSettings
 from flyball.policies.prices import Prices, compute_prices
 from flyball.policies.spaces import MAX_DEPTH
 from flyball.policies.transition import Decision, Outcome, Reason

@@ -6,7 +6,7 @@ from factories import State, World, beat
 from flyball.controller.board import layout
 from flyball.controller.learner import Learner
 from flyball.controller.settings import LearnerSettings
-from flyball.inference.guard import GuardState
+from flyball.inference.guard_state import GuardState
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 FALLEN = GuardState("fallen back", "it was worse", 2, 12.0, 1.3, 1.1, 1.5, 140.0, 0.1)

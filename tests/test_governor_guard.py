@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from flyball.inference.governor import Governor
-from flyball.inference.guard import GuardSettings
+from flyball.inference.guard_state import GuardSettings
 from flyball.inference.orders import Orders
 from flyball.inference.wire import FromEngine, Mode, Pin, SetMode, decode, encode
 from flyball.policies.prices import compute_prices

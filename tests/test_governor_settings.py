@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from flyball.inference.guard import GuardSettings
+from flyball.inference.guard_state import GuardSettings
 from flyball.inference.settings import from_environment
 from flyball.inference.wire import Mode
 from flyball.policies.prices import compute_prices

@@ -7,7 +7,8 @@ from random import Random
 
 import numpy as np
 import pytest
-from flyball.inference.guard import Guard, GuardSettings
+from flyball.inference.guard import Guard
+from flyball.inference.guard_state import GuardSettings
 from flyball.inference.losses import OffTimes, bucket, yardstick
 from flyball.inference.sequential import CLIP, RatioSums, SequentialTest, compare
 from flyball.policies.prices import Prices, compute_prices, engine_time_prices
