@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from .spaces import Array
 from .transition import Floats
@@ -31,7 +32,29 @@ _SHORTEST, _LONGEST = 0.5, 2.0
 # takes, so where the truth is not linear the fit should be best there.
 _OFF_WEIGHT: Final = 8.0
 
+# Coefficients are fitted in units of the prior's, which must not be nothing: of a prior with the
+# seconds of PRIOR in an ordinary step (four requests, depth 3), at least this share of PRIOR.
+_LEAST_UNIT: Final = 0.3
+_ORDINARY: Final = np.array([1.0, 4.0, 3.0, 12.0, 0.0, 1200.0])
+
 _DEPTH: Final = FEATURES.index("depth")
+
+
+def solve_nonnegative(moment: Floats, target: Floats) -> Floats:
+    """Least squares from its moments; what would fall below zero is held there, the worst first.
+
+    Args:
+        moment: rows.T @ rows, positive definite, shape (n, n).
+        target: rows.T @ values, shape (n,).
+    """
+    free = np.ones(len(target), bool)
+    solution: Floats = np.linalg.solve(moment, target).astype(np.float64)
+    while solution.min() < 0.0:
+        free[solution.argmin()] = False
+        held = np.zeros(len(target))
+        held[free] = np.linalg.solve(moment[np.ix_(free, free)], target[free])
+        solution = held
+    return solution
 
 
 class StepTimeModel:
@@ -45,18 +68,25 @@ class StepTimeModel:
 
     Args:
         forgetting: weight of the past per interval; .9995 remembers about two thousand.
+        prior: seconds per feature before anything was measured, none below zero, shape (6,):
+            ``PRIOR``, or better those of a profile of the engine.
+
+    Raises:
+        ValueError: if the prior is none.
     """
 
-    def __init__(self, forgetting: float = 0.9995) -> None:
+    def __init__(self, forgetting: float = 0.9995, prior: npt.ArrayLike = PRIOR) -> None:
         self.forgetting = forgetting
+        self._prior = _checked(prior)
+        self._units = _units(self._prior)
         self.count = 0
         self.error = 1.0  # moving average of |measured / predicted - 1|
         self.scale = 1.0  # moving average of measured seconds over the prior's
         self.disturbed = 0.0  # moving share of intervals far from predicted
         self._moment: Floats = np.zeros((len(FEATURES), len(FEATURES)))
         self._target: Floats = np.zeros(len(FEATURES))
-        # The solution, in multiples of the prior.
-        self._multiples: Floats = np.ones(len(FEATURES))
+        # The solution, in units.
+        self._multiples: Floats = self._prior / self._units
 
     def update(self, features: Floats, seconds: float) -> None:
         """Learn from one interval: mean features per step, shape (6,), and seconds per step."""
@@ -64,9 +94,9 @@ class StepTimeModel:
 
     def update_many(self, features: Floats, seconds: Floats) -> None:
         """Learn from intervals, oldest first: shapes (n, 6) and (n,), all seconds above zero."""
-        prior = features * PRIOR
-        self._rescale(seconds / prior.sum(1))
-        predicted = np.maximum(prior @ self._multiples, 1e-6)
+        self._rescale(seconds / (features @ self._prior))
+        rows = features * self._units
+        predicted = np.maximum(rows @ self._multiples, 1e-6)
         ratio = seconds / predicted
         far = (ratio < _SHORTEST) | (ratio > _LONGEST)
         self._follow("error", np.abs(ratio - 1.0), 0.01)
@@ -77,14 +107,14 @@ class StepTimeModel:
             else:
                 ratio = np.clip(ratio, _SHORTEST, _LONGEST)
         weights = np.where(features[:, _DEPTH] == 0.0, _OFF_WEIGHT, 1.0)
-        self._add(prior / predicted[:, None], ratio, weights)
+        self._add(rows / predicted[:, None], ratio, weights)
         self.count += len(seconds)
         self._solve()
 
     def _rescale(self, ratios: Floats) -> None:
         if self.count == 0:
             self.scale = float(np.median(ratios))
-            self._multiples = np.full(len(FEATURES), self.scale)
+            self._multiples = self.scale * self._prior / self._units
         self._follow("scale", ratios, 1.0 - self.forgetting)
 
     def _follow(self, name: str, values: Floats, rate: float) -> None:
@@ -106,23 +136,16 @@ class StepTimeModel:
         self._target = past * self._target + weighted.T @ ratio
 
     def _solve(self) -> None:
-        """Ridge solution; what would fall below zero is held at zero, the worst first."""
+        """Ridge solution, in units."""
         ridge = _RIDGE / self.scale**2
         moment = self._moment + ridge * np.eye(len(FEATURES))
-        target = self._target + ridge * self.scale
-        free = np.ones(len(FEATURES), bool)
-        solution: Floats = np.linalg.solve(moment, target).astype(np.float64)
-        while solution.min() < 0.0:
-            free[solution.argmin()] = False
-            held = np.zeros(len(FEATURES))
-            held[free] = np.linalg.solve(moment[np.ix_(free, free)], target[free])
-            solution = held
-        self._multiples = solution
+        target = self._target + ridge * self.scale * self._prior / self._units
+        self._multiples = solve_nonnegative(moment, target)
 
     @property
     def coefficients(self) -> Array:
         """Seconds per unit of each feature, float32, shape (6,), none below zero."""
-        coefficients: Array = (self._multiples * PRIOR).astype(np.float32)
+        coefficients: Array = (self._multiples * self._units).astype(np.float32)
         return coefficients
 
     def state(self) -> dict[str, Floats]:
@@ -131,6 +154,7 @@ class StepTimeModel:
             "moment": self._moment,
             "target": self._target,
             "multiples": self._multiples,
+            "prior": self._prior,
             "scalars": np.array([self.count, self.error, self.scale, self.disturbed]),
         }
 
@@ -140,13 +164,36 @@ class StepTimeModel:
         Raises:
             ValueError: if it is not one.
         """
+        state = {"prior": PRIOR, **state}  # what is kept from before there were others
         for name, own in self.state().items():
             if name not in state or state[name].shape != own.shape:
                 raise ValueError(f"step-time model: {name} is missing or has another shape")
             if not np.isfinite(state[name]).all():
                 raise ValueError(f"step-time model: {name} is not finite")
+        self._prior = _checked(state["prior"])
+        self._units = _units(self._prior)
         self._moment = np.array(state["moment"], np.float64)
         self._target = np.array(state["target"], np.float64)
         self._multiples = np.array(state["multiples"], np.float64)
         count, self.error, self.scale, self.disturbed = (float(x) for x in state["scalars"])
         self.count = int(count)
+
+
+def _checked(prior: npt.ArrayLike) -> Floats:
+    """A prior, as it was given."""
+    given = np.array(prior, np.float64)
+    if given.shape != PRIOR.shape or not (np.isfinite(given) & (given >= 0.0)).all():
+        raise ValueError(
+            f"step-time model: a prior is {len(FEATURES)} numbers, finite and not below zero, "
+            f"for {', '.join(FEATURES)}; not {given}"
+        )
+    if given @ _ORDINARY <= 0.0:
+        raise ValueError("step-time model: a prior by which steps take no time")
+    return given
+
+
+def _units(prior: Floats) -> Floats:
+    """What coefficients are multiples of; PRIOR for itself."""
+    scale = (prior @ _ORDINARY) / (PRIOR @ _ORDINARY)
+    units: Floats = np.maximum(prior, _LEAST_UNIT * scale * PRIOR)
+    return units

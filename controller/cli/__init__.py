@@ -43,6 +43,7 @@ def _add_commands() -> None:
     from .knob import knob
     from .mode import mode, pin
     from .models import app as models
+    from .profile import profile
     from .reward import app as reward
     from .serve import serve
     from .status import status
@@ -62,6 +63,7 @@ def _add_commands() -> None:
     app.add_typer(models, name="models")
     app.command()(tensorboard)
     app.command()(bench)
+    app.command()(profile)
 
 
 _add_commands()
