@@ -231,6 +231,21 @@ class Walk:
                     return
                 self._stage(stage, f"round {number}: {stage.name}")
 
+    def visit(self, stage: Stage, depth: int) -> None:
+        """Hold a depth until enough was measured at the stage's batch size, or for long enough."""
+        seen = len(self.listener.transitions)
+        pin = self.listener.pin(_ENGINE, depth)
+        over = time.monotonic() + _PATIENCE
+        again = 0.0
+        while time.monotonic() < over:
+            mine = [t for t in self.listener.transitions[seen:] if t.decision.pin == pin.number]
+            if sum(meant(t, [stage.batch]) is not None for t in mine) >= _VISIT:
+                return
+            if not mine and time.monotonic() >= again:
+                self.listener.publish(pin)
+                again = time.monotonic() + _AGAIN
+            time.sleep(0.02)
+
     def conditions(self) -> list[Condition]:
         """What was measured."""
         return collect(self.listener.transitions[self._since :], self._batches())
@@ -247,25 +262,10 @@ class Walk:
         with self._traffic(stage) as traffic:
             for depth in self._rng.sample(depths, len(depths)):
                 self.progress(min(self._share(), 1.0), f"{name}, depth {depth}")
-                self._visit(stage, depth)
+                self.visit(stage, depth)
             failed = [r.error for r in traffic.records if r.error is not None]
         if failed:
             raise BenchError(f"{len(failed)} requests failed: {failed[0]}")
-
-    def _visit(self, stage: Stage, depth: int) -> None:
-        """Hold a depth until enough was measured at the stage's batch size, or for long enough."""
-        seen = len(self.listener.transitions)
-        pin = self.listener.pin(_ENGINE, depth)
-        over = time.monotonic() + _PATIENCE
-        again = 0.0
-        while time.monotonic() < over:
-            mine = [t for t in self.listener.transitions[seen:] if t.decision.pin == pin.number]
-            if sum(meant(t, [stage.batch]) is not None for t in mine) >= _VISIT:
-                return
-            if not mine and time.monotonic() >= again:
-                self.listener.publish(pin)
-                again = time.monotonic() + _AGAIN
-            time.sleep(0.02)
 
     def _traffic(self, stage: Stage) -> Traffic:
         settings = LoadSettings(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -8,11 +9,17 @@ import numpy as np
 import pytest
 from factories import COEFFICIENTS, World
 from flyball.benchmarks.engines import BenchError
+from flyball.benchmarks.listener import Listener
 from flyball.benchmarks.profiling import ProfileOptions, Stage, Walk, to_profile
+from flyball.controller.cli.profile import tables
 from flyball.inference.identity import Identity, model_hash, of_info, of_models
 from flyball.inference.profile import ProfileError, check, default_path, load_profile
+from flyball.inference.wire import Address
 from flyball.policies.step_time import PRIOR
+from ports import free_ports
 from profiles import IDENTITY, conditions, linear, profile
+from rich.console import Console
+from wire_engine import WireEngine
 
 
 def test_a_profile_comes_back_from_its_file(tmp_path: Path):
@@ -155,6 +162,29 @@ class TestLearner:
         again = make_learner(profile=tmp_path / "profile.json")
         assert np.array_equal(again.times.coefficients, learner.times.coefficients)
         assert again.times.coefficients[0] == pytest.approx(2 * COEFFICIENTS[0], rel=0.2)
+
+
+def test_an_engine_is_walked_through_its_depths_and_profiled():
+    address = Address("127.0.0.1", free_ports(2))
+    stage, said = Stage(4, long=False), []
+    with Listener(address) as listener, WireEngine(str(address), "profiled", 0.002):
+        options = ProfileOptions(quick=True)
+        walk = Walk(options, "http://127.0.0.1:1", listener, lambda *a: said.append(a))
+        for depth in (6, 2, 0, 4, 1, 5, 3):
+            walk.visit(stage, depth)
+    made = to_profile(IDENTITY, walk.conditions())
+    assert made.batches == [4.0]
+    assert [c.depth for c in made.conditions] == list(range(7))
+    for c in made.conditions:  # of what the engine says of itself
+        assert c.seconds == pytest.approx(0.012 + 0.001 * c.depth)
+        assert (c.batch, c.context, c.prefill) == (4.0, 100.0, 0.0)
+        assert c.intervals >= 6
+    assert made.error_median < 0.1
+    console = Console(width=120, file=io.StringIO())
+    console.print(tables(made))
+    shown = console.file.getvalue()
+    for words in ("K=6", "12.0", "18.0", "ms per request", "ns per cached token", "median error"):
+        assert words in shown
 
 
 def test_prompts_of_a_profile_never_begin_alike():

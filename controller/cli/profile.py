@@ -79,6 +79,8 @@ def profile(
         )
         path = out or default_path(identify(chosen))
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():  # better known before than after minutes
+            raise CliError(f"--out must name a file; {path} is a folder")
     try:
         with refusals(), _progress() as progress:
             found = run(chosen, progress)
