@@ -88,7 +88,13 @@ def profile(
     except (BenchError, EngineError) as e:
         raise CliError(str(e)) from e
     Console().print(tables(found))
+    if found.noise > _DISTURBED:
+        say("step times varied a lot: something else kept the machine busy; better measure again")
     say(f"written to {path}")
+
+
+_DISTURBED = 0.12
+"""Noise of intervals that an engine on a machine of its own does not have."""
 
 
 @contextmanager
