@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import suppress
 from typing import Any
 
 import zmq
 
-from ..inference.wire import Address, Beat, FromEngine, Report, WireError, decode
+from ..inference.wire import (
+    TOPIC_PIN,
+    Address,
+    Beat,
+    FromEngine,
+    Pin,
+    Report,
+    WireError,
+    decode,
+    encode,
+)
 from ..policies.transition import Transition
 
 
 class Listener:
     """Keeps every transition, the last beat and every change of speed; a context manager.
 
-    Alone it gives no orders. With a controller behind it, it hands on every message unchanged,
-    both ways, so that engine and controller work as if they were connected.
+    Alone it can pin an engine's depth, and gives no other orders. With a controller behind it, it
+    hands on every message unchanged, both ways, so that engine and controller work as if they were
+    connected.
 
     Args:
         address: where the engine reports to: this and the port after it are bound.
@@ -30,8 +42,11 @@ class Listener:
         self._stop = threading.Event()
         self._context: zmq.Context[Any] = zmq.Context()
         self._reports = self._socket(zmq.PULL, bind=address.reports)
-        self._to = self._from = self._broadcast = None
-        if onward is not None:
+        self._to = self._from = self._broadcast = self._orders = None
+        self._pin = int(time.time())  # no engine remembers one of an earlier listener as newer
+        if onward is None:
+            self._orders = self._socket(zmq.PUB, bind=address.broadcast)
+        else:
             self._broadcast = self._socket(zmq.XPUB, bind=address.broadcast)
             self._to = self._socket(zmq.PUSH, connect=onward.reports)
             self._from = self._socket(zmq.XSUB, connect=onward.broadcast)
@@ -45,6 +60,26 @@ class Listener:
         self._stop.set()
         self._thread.join(timeout=5.0)
         self._context.destroy(linger=0)
+
+    def pin(self, engine: str, depth: int | None) -> Pin:
+        """A new pin of an engine's depth; ``publish`` sends it.
+
+        Decisions made under it carry its number.
+        """
+        self._pin += 1
+        return Pin(engine, self._pin, depth)
+
+    def publish(self, pin: Pin) -> None:
+        """Send a pin; always from one and the same thread.
+
+        An engine that has only just connected may miss it: send it again until it is followed.
+
+        Raises:
+            ValueError: with a controller behind it, whose orders are its own.
+        """
+        if self._orders is None:
+            raise ValueError("a listener hands on a controller's orders and gives none")
+        self._orders.send_multipart([TOPIC_PIN + pin.engine.encode(), encode(pin)])
 
     def _socket(self, kind: int, bind: str = "", connect: str = "") -> zmq.Socket[bytes]:
         socket: zmq.Socket[bytes] = self._context.socket(kind)

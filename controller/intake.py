@@ -32,7 +32,7 @@ class Intake:
         reason = unfitness(info, state.k_max)
         if not reason:
             try:
-                self._times.index(info.engine)
+                self._times.meet(info)
             except ValueError as e:
                 reason = str(e)
         if reason:

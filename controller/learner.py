@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ..envs.rewards import Reward, evaluate, load_reward
+from ..inference.profile import load_profile
 from ..inference.wire import Beat, EngineInfo
 from ..policies.exploration import budget
 from ..policies.prices import Prices, price_list
@@ -50,6 +51,7 @@ class Learner:
 
     Raises:
         RewardError: if the reward that the settings name cannot be used.
+        ProfileError: if their profile cannot be used.
     """
 
     def __init__(self, settings: LearnerSettings, run: Path) -> None:
@@ -59,7 +61,8 @@ class Learner:
         self.model: VectorDQN | None = None
         self.comparison: Comparison | None = None  # of the latest candidate with the current
         self.state = LearnerState()
-        self.times = StepTimes(settings.forgetting)
+        profile = load_profile(settings.profile) if settings.profile else None
+        self.times = StepTimes(settings.forgetting, profile)
         self.relabel = Relabel(settings.prices, load_reward(settings.reward or REWARD), self.times)
         self.registry = Registry(run / "snapshots", settings.keep_snapshots, settings.keep_every)
         self.board = Board(run, vars(settings))

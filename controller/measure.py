@@ -32,7 +32,7 @@ def measure(learner: Learner, info: EngineInfo, transition: Transition) -> dict[
 
     prices = prices_for(learner, info)
     outcomes = outcome_rows([transition])
-    engine = learner.times.index(info.engine)
+    engine = learner.times.meet(info)
     rows = to_rows([transition], outcomes, engine, info.parameter_ratio)
     off_seconds = learner.times.off_seconds(rows)
     batch = OutcomeBatch.from_rows(outcomes, off_seconds, np.array([info.parameter_ratio]))

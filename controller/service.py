@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..envs.rewards import load_reward
+from ..inference.profile import load_profile
 from ..inference.wire import DEFAULT_ADDRESS, Reply, parse_address
 from ..policies.prices import price_list
 from ..policies.spaces import check_speed
@@ -57,6 +58,8 @@ class ServiceOptions:
     """the knob at start, in [0, 1]; None for the run's, or 0.5"""
     prices: str = "compute"
     """the cost model: compute or engine_time"""
+    profile: Path | None = None
+    """file of `flyball profile` from which the step times of its engine start"""
     seed: int = 0
     """of everything random"""
     learner_share: float = 0.25
@@ -79,6 +82,8 @@ class ServiceOptions:
         price_list(self.prices, parameter_ratio=0.1)
         if self.reward is not None:
             load_reward(self.reward)
+        if self.profile is not None:
+            load_profile(self.profile)
 
 
 class Service:
@@ -218,6 +223,10 @@ def _learner(options: ServiceOptions) -> Learner:
     # The first optimiser imports much of torch, for seconds in which the knob would not turn.
     torch.optim.AdamW([torch.zeros(1, requires_grad=True)])
     settings = LearnerSettings(
-        reward=options.reward, speed=options.speed, prices=options.prices, seed=options.seed
+        reward=options.reward,
+        speed=options.speed,
+        prices=options.prices,
+        profile=options.profile,
+        seed=options.seed,
     )
     return Learner(settings, options.run)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..envs.rewards import load_reward
+from ..inference import identity, profile
 from ..inference.models import family
 from ..inference.wire import check_engine_name, parse_address
 from ..policies.prices import price_list
@@ -41,6 +42,7 @@ class ServeOptions:
     reward: str | None
     speed: str | None
     prices: str
+    profile: Path | None
     seed: int
     learner_share: float
     keys: Path | None
@@ -61,6 +63,7 @@ def check(options: ServeOptions) -> tuple[EngineProcess, ControllerProcess | Non
     check_depth(options.static_depth, options.k_max)
     check_engine_name(options.engine)
     cores = parse_cores(options.engine_cores)
+    _check_profile(options, target, draft, cores)
     ports = [("the OpenAI API (--port)", "127.0.0.1", options.port)]
     if options.controller is None:
         ports += _check_controller(options)
@@ -86,6 +89,23 @@ def _models(options: ServeOptions) -> tuple[Path, Path]:
         target, draft = options.model, options.draft
     family.check_pair(target, draft)
     return target.resolve(), draft.resolve()
+
+
+def _check_profile(
+    options: ServeOptions, target: Path, draft: Path, cores: frozenset[int] | None
+) -> None:
+    """Refuse a profile of another engine than the one to be started."""
+    if options.profile is None:
+        return
+    if options.controller is not None:
+        raise ValueError(
+            "--profile is for a controller that is started here; give it to `flyball controller`"
+        )
+    found = profile.load_profile(options.profile)
+    profile.check(
+        found,
+        identity.of_models(target, draft, options.k_max, options.dtype, cores, options.extra),
+    )
 
 
 def _check_controller(options: ServeOptions) -> list[tuple[str, str, int]]:
@@ -137,7 +157,12 @@ def _controller(options: ServeOptions, run: Path) -> ControllerProcess:
     arguments = ["--run", str(run), "--address", options.address, "--http", options.http]
     arguments += ["--prices", options.prices, "--seed", str(options.seed)]
     arguments += ["--learner-share", str(options.learner_share)]
-    for option, path in (("--keys", options.keys), ("--token-file", options.token_file)):
+    files = {
+        "--profile": options.profile,
+        "--keys": options.keys,
+        "--token-file": options.token_file,
+    }
+    for option, path in files.items():
         arguments += [option, str(path)] if path else []
     # What can be changed while it runs is said once: a restart resumes what then held.
     first = ["--reward", options.reward] if options.reward else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 from ..policies.prices import price_list
 from ..policies.snapshot import HIDDEN
@@ -30,6 +31,8 @@ class LearnerSettings:
     """the knob at start, in [0, 1]; None for the checkpoint's, or 0.5"""
     prices: str = "compute"
     """the cost model: compute (positions) or engine_time (busy seconds)"""
+    profile: Path | None = None
+    """file of `flyball profile` from which the step times of its engine start"""
     seed: int = 0
     """of everything random"""
 

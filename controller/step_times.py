@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..inference.identity import of_info
+from ..inference.profile import Profile, ProfileError, check
+from ..inference.wire import EngineInfo
 from ..policies.counterfactual import measured_states
 from ..policies.prices import Prices
 from ..policies.replay import Rows
@@ -13,6 +17,8 @@ from ..policies.spaces import Array
 from ..policies.step_time import FEATURES, PRIOR, StepTimeModel
 from ..policies.structure import FLAT, Structure
 from ..policies.transition import Floats, OutcomeBatch
+
+log = logging.getLogger(__name__)
 
 MAX_ENGINES = 256
 """Names are told apart up to this many; an engine should keep its name when it restarts."""
@@ -26,14 +32,28 @@ class StepTimes:
 
     Attributes:
         forgetting: weight of the past per interval.
+        profile: what the models of its engine start from; None for nothing.
         models: by engine; its position is the engine's index in the replay buffer.
     """
 
     forgetting: float
+    profile: Profile | None = None
     models: dict[str, StepTimeModel] = field(default_factory=dict)
 
-    def index(self, engine: str) -> int:
+    def meet(self, info: EngineInfo) -> int:
+        """An engine's index; a new one starts from the profile, if that is its own.
+
+        Raises:
+            ValueError: if there are too many.
+        """
+        return self.index(info.engine, info)
+
+    def index(self, engine: str, info: EngineInfo | None = None) -> int:
         """An engine's index; a new engine gets the next one.
+
+        Args:
+            engine: its name.
+            info: what it says of itself; None where its model is about to be restored.
 
         Raises:
             ValueError: if there are too many.
@@ -41,7 +61,7 @@ class StepTimes:
         if engine not in self.models:
             if len(self.models) >= MAX_ENGINES:
                 raise ValueError(f"more than {MAX_ENGINES} names of engines in one run")
-            self.models[engine] = StepTimeModel(self.forgetting)
+            self.models[engine] = StepTimeModel(self.forgetting, self._prior(info))
         return list(self.models).index(engine)
 
     def update(self, engine: str, outcomes: Floats) -> None:
@@ -62,6 +82,17 @@ class StepTimes:
             out[mine] = structure.off_seconds(raw[mine])
         return out
 
+    def _prior(self, info: EngineInfo | None) -> Floats:
+        """What an engine's model starts from."""
+        if self.profile is None or info is None:
+            return PRIOR
+        try:
+            check(self.profile, of_info(info))
+        except ProfileError as e:
+            log.error("engine %s starts without a profile: %s", info.engine, e)
+            return PRIOR
+        return self.profile.vector
+
     def structure(self, k_max: int, prices: Prices) -> Structure:
         """Of the fleet: what the engines' models say, by the intervals they were fitted to."""
         return Structure(k_max, self.coefficients, prices, self.grid, self.switch)
@@ -69,7 +100,8 @@ class StepTimes:
     @property
     def coefficients(self) -> Array:
         """Seconds per feature, float32, shape (6,)."""
-        return self._mean([model.coefficients for model in self.models.values()], PRIOR)
+        prior = PRIOR if self.profile is None else self.profile.vector
+        return self._mean([model.coefficients for model in self.models.values()], prior)
 
     @property
     def grid(self) -> Array:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from collections.abc import Iterator
 
 from .load import Load, LoadError, LoadSettings, RequestRecord
+from .models.prompts import Prompt
 
 
 class Traffic:
@@ -15,11 +17,17 @@ class Traffic:
     Args:
         settings: what traffic.
         cores: processor numbers for the thread; None for any.
+        source: the prompts, if not those of the settings' workload.
     """
 
-    def __init__(self, settings: LoadSettings, cores: frozenset[int] | None = None) -> None:
+    def __init__(
+        self,
+        settings: LoadSettings,
+        cores: frozenset[int] | None = None,
+        source: Iterator[Prompt] | None = None,
+    ) -> None:
         self.error: Exception | None = None
-        self._load = Load(settings)
+        self._load = Load(settings, source)
         self._cores = cores
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None

@@ -36,8 +36,30 @@ _SHORTEST, _LONGEST = 0.5, 2.0
 # takes, so where the truth is not linear the fit should be best there.
 _OFF_WEIGHT: Final = 8.0
 
+# Coefficients are fitted in units of the prior's, which must not be nothing: of a prior with the
+# seconds of PRIOR in an ordinary step (four requests, depth 3), at least this share of PRIOR.
+_LEAST_UNIT: Final = 0.3
+_ORDINARY: Final = np.array([1.0, 4.0, 3.0, 12.0, 0.0, 1200.0])
+
 _DEPTH: Final = FEATURES.index("depth")
 _REQUESTS: Final = FEATURES.index("requests")
+
+
+def solve_nonnegative(moment: Floats, target: Floats) -> Floats:
+    """Least squares from its moments; what would fall below zero is held there, the worst first.
+
+    Args:
+        moment: rows.T @ rows, positive definite, shape (n, n).
+        target: rows.T @ values, shape (n,).
+    """
+    free = np.ones(len(target), bool)
+    solution: Floats = np.linalg.solve(moment, target).astype(np.float64)
+    while solution.min() < 0.0:
+        free[solution.argmin()] = False
+        held = np.zeros(len(target))
+        held[free] = np.linalg.solve(moment[np.ix_(free, free)], target[free])
+        solution = held
+    return solution
 
 
 class StepTimeModel:
@@ -51,10 +73,17 @@ class StepTimeModel:
 
     Args:
         forgetting: weight of the past per interval; .9995 remembers about two thousand.
+        prior: seconds per feature before anything was measured, none below zero, shape (6,):
+            ``PRIOR``, or better those of a profile of the engine.
+
+    Raises:
+        ValueError: if the prior is none.
     """
 
-    def __init__(self, forgetting: float = 0.9995) -> None:
+    def __init__(self, forgetting: float = 0.9995, prior: npt.ArrayLike = PRIOR) -> None:
         self.forgetting = forgetting
+        self._prior = _checked(prior)
+        self._units = _units(self._prior)
         self.count = 0
         self.error = 1.0  # moving average of |measured / predicted - 1|
         self.scale = 1.0  # moving average of measured seconds over the prior's
@@ -63,8 +92,8 @@ class StepTimeModel:
         self._target: Floats = np.zeros(len(FEATURES))
         self._residuals = ResidualGrid()
         self._switch = SwitchCost()
-        # The solution, in multiples of the prior.
-        self._multiples: Floats = np.ones(len(FEATURES))
+        # The solution, in units.
+        self._multiples: Floats = self._prior / self._units
 
     def update(self, features: Floats, seconds: float) -> None:
         """Learn from one interval: mean features per step, shape (6,), and seconds per step."""
@@ -85,9 +114,9 @@ class StepTimeModel:
             steps: of the intervals, shape (n,); with them, what a change of depth costs is learned.
             switched: whether their depth was another than that before, shape (n,).
         """
-        prior = features * PRIOR
-        self._rescale(seconds / prior.sum(1))
-        linear = np.maximum(prior @ self._multiples, 1e-6)
+        self._rescale(seconds / (features @ self._prior))
+        rows = features * self._units
+        linear = np.maximum(rows @ self._multiples, 1e-6)
         where = np.maximum(features[:, _REQUESTS], 1.0), _depths(features)
         predicted = linear * self._residuals.at(*where)
         ratio = seconds / predicted
@@ -104,17 +133,17 @@ class StepTimeModel:
                 excess = (np.clip(seconds / predicted, _SHORTEST, _LONGEST) - 1.0) * predicted
                 self._switch.add(switched, excess * steps, self.forgetting)
         weights = np.where(features[:, _DEPTH] == 0.0, _OFF_WEIGHT, 1.0)
-        self._add(prior / linear[:, None], ratio, weights)
+        self._add(rows / linear[:, None], ratio, weights)
         self.count += len(seconds)
         self._solve()
         # Against the new solution: what it explains needs no correction.
-        left = ratio * linear / np.maximum(prior @ self._multiples, 1e-6)
+        left = ratio * linear / np.maximum(rows @ self._multiples, 1e-6)
         self._residuals.add(*where, left)
 
     def _rescale(self, ratios: Floats) -> None:
         if self.count == 0:
             self.scale = float(np.median(ratios))
-            self._multiples = np.full(len(FEATURES), self.scale)
+            self._multiples = self.scale * self._prior / self._units
         self._follow("scale", ratios, 1.0 - self.forgetting)
 
     def _follow(self, name: str, values: Floats, rate: float) -> None:
@@ -137,23 +166,16 @@ class StepTimeModel:
         self._target = past * self._target + weighted.T @ ratio
 
     def _solve(self) -> None:
-        """Ridge solution; what would fall below zero is held at zero, the worst first."""
+        """Ridge solution, in units."""
         ridge = _RIDGE / self.scale**2
         moment = self._moment + ridge * np.eye(len(FEATURES))
-        target = self._target + ridge * self.scale
-        free = np.ones(len(FEATURES), bool)
-        solution: Floats = np.linalg.solve(moment, target).astype(np.float64)
-        while solution.min() < 0.0:
-            free[solution.argmin()] = False
-            held = np.zeros(len(FEATURES))
-            held[free] = np.linalg.solve(moment[np.ix_(free, free)], target[free])
-            solution = held
-        self._multiples = solution
+        target = self._target + ridge * self.scale * self._prior / self._units
+        self._multiples = solve_nonnegative(moment, target)
 
     @property
     def coefficients(self) -> Array:
         """Seconds per unit of each feature, float32, shape (6,), none below zero."""
-        coefficients: Array = (self._multiples * PRIOR).astype(np.float32)
+        coefficients: Array = (self._multiples * self._units).astype(np.float32)
         return coefficients
 
     @property
@@ -174,6 +196,7 @@ class StepTimeModel:
             "multiples": self._multiples,
             "residuals": self._residuals.sums,
             "switches": self._switch.sums,
+            "prior": self._prior,
             "scalars": np.array([self.count, self.error, self.scale, self.disturbed]),
         }
 
@@ -183,11 +206,14 @@ class StepTimeModel:
         Raises:
             ValueError: if it is not one.
         """
+        state = {"prior": PRIOR, **state}  # what is kept from before there were others
         for name, own in self.state().items():
             if name not in state or state[name].shape != own.shape:
                 raise ValueError(f"step-time model: {name} is missing or has another shape")
             if not np.isfinite(state[name]).all():
                 raise ValueError(f"step-time model: {name} is not finite")
+        self._prior = _checked(state["prior"])
+        self._units = _units(self._prior)
         self._moment = np.array(state["moment"], np.float64)
         self._target = np.array(state["target"], np.float64)
         self._multiples = np.array(state["multiples"], np.float64)
@@ -200,3 +226,23 @@ class StepTimeModel:
 def _depths(features: Floats) -> npt.NDArray[np.intp]:
     """Depths of the rows; an interval has one depth throughout."""
     return np.clip(np.rint(features[:, _DEPTH]), 0, MAX_DEPTH).astype(np.intp)
+
+
+def _checked(prior: npt.ArrayLike) -> Floats:
+    """A prior, as it was given."""
+    given = np.array(prior, np.float64)
+    if given.shape != PRIOR.shape or not (np.isfinite(given) & (given >= 0.0)).all():
+        raise ValueError(
+            f"step-time model: a prior is {len(FEATURES)} numbers, finite and not below zero, "
+            f"for {', '.join(FEATURES)}; not {given}"
+        )
+    if given @ _ORDINARY <= 0.0:
+        raise ValueError("step-time model: a prior by which steps take no time")
+    return given
+
+
+def _units(prior: Floats) -> Floats:
+    """What coefficients are multiples of; PRIOR for itself."""
+    scale = (prior @ _ORDINARY) / (PRIOR @ _ORDINARY)
+    units: Floats = np.maximum(prior, _LEAST_UNIT * scale * PRIOR)
+    return units

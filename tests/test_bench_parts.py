@@ -85,7 +85,7 @@ def test_a_listener_on_the_way_hears_everything_and_hands_it_on_both_ways(contro
 
 
 def test_a_listener_drops_what_it_does_not_understand() -> None:
-    address = Address("127.0.0.1", free_ports(1))
+    address = Address("127.0.0.1", free_ports(2))
     context = zmq.Context()
     with Listener(address) as listener, WireEngine(str(address)):
         push = context.socket(zmq.PUSH)
@@ -97,6 +97,30 @@ def test_a_listener_drops_what_it_does_not_understand() -> None:
             time.sleep(0.01)
         assert len(listener.transitions) >= 20
     context.destroy(linger=0)
+
+
+def test_a_listener_alone_pins_an_engine() -> None:
+    address = Address("127.0.0.1", free_ports(2))
+    with Listener(address) as listener, WireEngine(str(address)):
+        pin = listener.pin("peer", 2)
+        deadline = time.monotonic() + 5
+        while not (listener.transitions and listener.transitions[-1].decision.pin == pin.number):
+            listener.publish(pin)
+            time.sleep(0.05)
+            assert time.monotonic() < deadline
+        assert listener.transitions[-1].decision.applied == 2
+        assert listener.pin("peer", 3).number > pin.number
+
+
+def test_a_listener_with_a_controller_behind_it_leaves_orders_to_it(
+    controller: tuple[Address, zmq.Socket, zmq.Socket],
+) -> None:
+    tap = Address("127.0.0.1", free_ports(3))
+    with (
+        Listener(tap, controller[0]) as listener,
+        pytest.raises(ValueError, match="gives none"),
+    ):
+        listener.publish(listener.pin("peer", 2))
 
 
 def test_free_ports_are_free_and_side_by_side() -> None:

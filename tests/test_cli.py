@@ -12,6 +12,7 @@ from factories import World
 from flyball import __version__
 from flyball.controller.cli import main
 from ports import free_ports
+from profiles import profile
 from running import ControllerUnderTest, Peer, until
 from wire_engine import WireEngine
 
@@ -65,7 +66,7 @@ def test_the_command_line_starts_without_the_heavy_packages() -> None:
 
 def test_every_command_says_what_it_does(run: Run) -> None:
     commands = ("serve", "demo", "knob", "reward", "reward use", "status", "mode", "pin")
-    commands += ("policy", "policy use")
+    commands += ("policy", "policy use", "profile")
     commands += ("controller", "keys", "models train", "models verify", "tensorboard", "bench")
     for command in commands:
         code, out, _ = run(*command.split(), "--help")
@@ -244,6 +245,33 @@ def test_bad_options_of_serve_are_refused_and_nothing_is_started(
             given += ["--http", f"127.0.0.1:{free_ports(1)}", "--run", str(tmp_path / "run")]
             assert says in run.refused("serve", *pair, *given, *options)
     assert not (tmp_path / "run").exists()
+
+
+def test_the_profile_of_another_engine_is_refused_before_anything_is_started(
+    run: Run, tmp_path: Path, pair: tuple[str, ...]
+) -> None:
+    path = tmp_path / "profile.json"
+    profile().save(path)
+    given = (*pair, "--profile", str(path), "--dtype", "float32", "--run", str(tmp_path / "run"))
+    said = run.refused("serve", *given)
+    assert "dtype: the profile's 'bfloat16', this engine's 'float32'" in said
+    assert "target_hash: " in said
+    assert "give it to `flyball controller`" in run.refused(
+        "serve", *given, "--controller", "tcp://127.0.0.1:5757"
+    )
+    path.write_bytes(path.read_bytes()[:-9])
+    assert "damaged" in run.refused("serve", *given)
+    assert "damaged" in run.refused("controller", "--profile", str(path))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_profile_that_cannot_be_measured_is_refused_before_an_engine_is_started(
+    run: Run, tmp_path: Path
+) -> None:
+    assert "[1, 8]" in run.refused("profile", "--k-max", "9")
+    assert "--minutes" in run.refused("profile", "--minutes", "-1")
+    assert "is a folder" in run.refused("profile", "--out", str(tmp_path))
+    assert "no model folder" in run.refused("profile", "--target", str(tmp_path / "none"))
 
 
 def test_tensorboard_without_a_run_says_so(run: Run, tmp_path: Path) -> None:

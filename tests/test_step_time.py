@@ -117,6 +117,45 @@ def test_carries_on_from_its_state():
     assert other.count == 200
 
 
+def test_a_prior_is_what_a_model_starts_from_and_rests_at():
+    rng = np.random.default_rng(8)
+    model = StepTimeModel(prior=COEFFICIENTS)
+    assert np.allclose(model.coefficients, COEFFICIENTS)
+    # One depth alone: the rest is as the prior says, on a machine half as fast.
+    x = depth_features(4, 300, 0.0, 6)[3].astype(float)
+    seconds = 2.0 * x @ np.array(COEFFICIENTS) * rng.lognormal(0, 0.05, 300)
+    model.update_many(np.repeat(x[None], 300, axis=0), seconds)
+    others = depth_features(4, 300, 0.0, 6)
+    assert np.allclose(others @ model.coefficients, 2.0 * others @ COEFFICIENTS, rtol=0.05)
+
+
+def test_a_coefficient_that_the_prior_has_at_zero_is_found_all_the_same():
+    features, seconds = rows(np.random.default_rng(9), 1500)
+    model = StepTimeModel(prior=np.array(COEFFICIENTS) * (1, 0, 1, 0, 1, 1))
+    assert model.coefficients[1] == model.coefficients[3] == 0.0
+    for x, y in zip(features, seconds, strict=True):
+        model.update(x, y)
+    assert np.allclose(model.coefficients[:5], COEFFICIENTS[:5], rtol=0.2)
+
+
+@pytest.mark.parametrize("prior", [(1.0,), (-1.0, 1, 1, 1, 1, 1), (np.nan, 1, 1, 1, 1, 1)])
+def test_a_prior_that_is_none_is_refused(prior):
+    with pytest.raises(ValueError, match="a prior is 6 numbers"):
+        StepTimeModel(prior=prior)
+
+
+def test_a_state_brings_its_prior_and_an_old_one_had_the_default():
+    features, seconds = rows(np.random.default_rng(10), 100)
+    model = StepTimeModel(prior=np.array(COEFFICIENTS) * 3.0)
+    model.update_many(features, seconds)
+    state, other = model.state(), StepTimeModel()
+    other.restore(state)
+    assert np.array_equal(other.coefficients, model.coefficients)
+    old, again = fed(features, seconds), StepTimeModel(prior=COEFFICIENTS)
+    again.restore({k: v for k, v in old.state().items() if k != "prior"})
+    assert np.array_equal(again.coefficients, old.coefficients)
+
+
 @pytest.mark.parametrize(
     "damage", [{}, {"moment": np.full((6, 6), np.nan)}, {"target": np.ones(5)}]
 )

@@ -151,6 +151,7 @@ def test_a_controller_that_runs_elsewhere_is_used(tmp_path: Path) -> None:
         reward=None,
         speed=None,
         prices="compute",
+        profile=None,
         seed=0,
         learner_share=0.25,
         keys=None,

@@ -44,6 +44,7 @@ def _add_commands() -> None:
     from .mode import mode, pin
     from .models import app as models
     from .policy import app as policy
+    from .profile import profile
     from .reward import app as reward
     from .serve import serve
     from .status import status
@@ -64,6 +65,7 @@ def _add_commands() -> None:
     app.add_typer(models, name="models")
     app.command()(tensorboard)
     app.command()(bench)
+    app.command()(profile)
 
 
 _add_commands()

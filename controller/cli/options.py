@@ -30,6 +30,10 @@ Speed = Annotated[
     ),
 ]
 Prices = Annotated[str, typer.Option(help="Cost model: compute or engine_time.")]
+Profile = Annotated[
+    Path | None,
+    typer.Option(help="File of `flyball profile`: the step times that the learner starts from."),
+]
 Seed = Annotated[int, typer.Option(help="Of everything random.", min=0, max=(1 << 32) - 1)]
 LearnerShare = Annotated[
     float, typer.Option(help="Share of one core that training may take, in (0, 1].")
