@@ -10,7 +10,9 @@ from ..policies.survival import FRAILTY_PRIOR
 NAMED: Final = CLASSES - len(BEHAVIOURS)
 
 _FRESH, _HARD, _MIXED, _EASY = range(len(BEHAVIOURS))
-_MEMORY: Final = 0.9  # a request's own evidence halves in about seven drafts
+# A request's own evidence halves in about seven drafts: of 0.8 to 0.98, what predicted the embedded
+# models' own drafts best.
+_MEMORY: Final = 0.9
 _ENOUGH: Final = 6.0  # drafted positions after which a request's behaviour is told
 
 

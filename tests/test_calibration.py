@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flyball.policies.calibration import Calibration
 from flyball.policies.spaces import MAX_DEPTH
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 
@@ -29,6 +29,7 @@ def test_nothing_predicted_has_no_score() -> None:
     assert calibration.overall() == (None, None)
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.lists(st.floats(0.0, 1.0), max_size=MAX_DEPTH), st.integers(0, MAX_DEPTH)),

@@ -219,6 +219,8 @@ def test_beats_that_make_no_sense_are_counted(desk: Desk) -> None:
         msgspec.structs.replace(beat(INFO), speed=float("nan")),
         msgspec.structs.replace(beat(INFO), depth=9),
         msgspec.structs.replace(beat(INFO), decide_us_p50=float("inf")),
+        msgspec.structs.replace(beat(INFO), survival_ece=float("nan")),
+        msgspec.structs.replace(beat(INFO), survival_brier=1.5),
         beat(msgspec.structs.replace(INFO, engine="a b")),
         beat(msgspec.structs.replace(INFO, engine="")),
         beat(msgspec.structs.replace(INFO, k_max=99)),
