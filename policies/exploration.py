@@ -9,9 +9,10 @@ off-policy evaluation needs it.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from .transition import Floats
 
@@ -19,7 +20,7 @@ from .transition import Floats
 _HALF: Final = 0.5
 
 
-def chances(scores: Floats, budget: float, epsilon: float = 0.0) -> Floats:
+def chances(scores: npt.NDArray[Any], budget: float, epsilon: float = 0.0) -> Floats:
     """Probability of every depth.
 
     Args:
@@ -39,7 +40,8 @@ def chances(scores: Floats, budget: float, epsilon: float = 0.0) -> Floats:
         out = 1.0 / (count + count / budget * gaps.astype(np.float64))
         np.put_along_axis(out, best, 0.0, -1)
     np.put_along_axis(out, best, 1.0 - out.sum(-1, keepdims=True), -1)
-    return (1.0 - epsilon) * out + epsilon / count
+    mixed: Floats = (1.0 - epsilon) * out + epsilon / count
+    return mixed
 
 
 def chances_of_one(scores: list[float], best: int, budget: float, epsilon: float) -> list[float]:

@@ -109,7 +109,7 @@ class Structure:
 
 def knots(batch: npt.NDArray[Any]) -> tuple[npt.NDArray[np.intp], Array]:
     """The row of the grid below a batch size, and how far it is to the next: shapes as given."""
-    at = np.minimum(np.log2(np.maximum(batch, 1.0)), KNOTS - 1.001)
+    at = np.log2(np.clip(np.nan_to_num(batch, nan=1.0), 1.0, _LARGEST))
     low = at.astype(np.intp)
     return low, (at - low).astype(np.float32)
 
@@ -117,4 +117,5 @@ def knots(batch: npt.NDArray[Any]) -> tuple[npt.NDArray[np.intp], Array]:
 FLAT: Final = np.ones((KNOTS, MAX_DEPTH + 1), np.float32)
 """A grid that corrects nothing."""
 
+_LARGEST: Final = 2.0 ** (KNOTS - 1.001)
 _ONE: Final = np.ones(1, np.float32)

@@ -155,8 +155,9 @@ class VectorDQN(DQN):
         if not self.measured:
             self._measure_rewards()
         for _ in range(gradient_steps):
-            self.batch = self.replay_buffer.draw(batch_size, self.rng)
-            loss = self._loss(self.batch)
+            draw = self.replay_buffer.draw(batch_size, self.rng)
+            self.batch = draw.rows
+            loss = self._loss(draw)
             self.policy.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             norm = th.nn.utils.clip_grad_norm_(self.q_net.parameters(), self.max_grad_norm)

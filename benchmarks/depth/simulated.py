@@ -10,7 +10,7 @@ import numpy as np
 
 from ...inference.simulator.engine import Simulator
 from ...inference.simulator.settings import SimulatorSettings
-from ...policies.policy import Policy
+from ...policies.policy import Integers, Policy
 from ...policies.prices import Prices, compute_prices
 from ...policies.structure import Structure
 from ...policies.transition import Floats
@@ -100,7 +100,7 @@ class SimulatedRun:
 
     def _steps(
         self, simulator: Simulator, policy: Policy
-    ) -> Iterator[tuple[Floats, Floats, Floats]]:
+    ) -> Iterator[tuple[Floats, Integers, Floats]]:
         """Clock, phase and sums of every interval of all engines, until all are done."""
         raw = simulator.reset()
         done = np.zeros(simulator.engines, bool)

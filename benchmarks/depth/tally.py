@@ -109,9 +109,8 @@ class Tally:
 
     def complete(self) -> Tally:
         """The units in which every arm emitted something."""
-        kept = (self.sums[:, :, _EMITTED] > 0).all(0)
-        units = [unit for unit, keep in zip(self.units, kept, strict=True) if keep]
-        return Tally(self.arms, units, self.sums[:, kept])
+        kept = np.flatnonzero((self.sums[:, :, _EMITTED] > 0).all(0))
+        return Tally(self.arms, [self.units[i] for i in kept], self.sums[:, kept])
 
 
 def collect(parts: Mapping[tuple[Arm, tuple[int, str]], Floats]) -> Tally:

@@ -20,8 +20,7 @@ from typing import Final, TypeVar
 import numpy as np
 from numba import njit
 
-from ...policies import spaces, transition
-from .. import acceptance
+from ...policies import spaces, survival, transition
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -44,7 +43,7 @@ def _forget_stale() -> None:
                 path.unlink(missing_ok=True)
 
 
-_USED: Final = (spaces, transition, acceptance)  # their constants are compiled in
+_USED: Final = (spaces, transition, survival)  # their constants are compiled in
 
 _forget_stale()
 

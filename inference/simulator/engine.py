@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,19 +39,22 @@ class Step:
 class Simulator:
     """n independent engines under the same settings, in virtual time.
 
-    Engine i draws from seed + i: arrivals, lengths and acceptance are the same whatever depths
-    are chosen, so that policies can be compared pair by pair. A request's luck is that of its
-    place: the draft of a request's j-th output token is accepted by the same draw in every arm.
+    Engine i draws from seed + i, or from its own seed where they are given: arrivals, lengths and
+    acceptance are the same whatever depths are chosen, so that policies can be compared pair by
+    pair. A request's luck is that of its place: the draft of a request's j-th output token is
+    accepted by the same draw in every arm.
     In a closed loop the requests of a phase are the same in the same order, though not at the
     same times. Nothing is generated, so there is no text to be lossless about.
 
     Args:
         settings: what engine, what traffic.
         engines: how many, n.
-        seed: of everything random.
+        seed: of everything random, or a seed for each engine.
     """
 
-    def __init__(self, settings: SimulatorSettings, engines: int = 1, seed: int = 0) -> None:
+    def __init__(
+        self, settings: SimulatorSettings, engines: int = 1, seed: int | Sequence[int] = 0
+    ) -> None:
         if engines < 1:
             raise ValueError(f"engines must be at least 1, not {engines}")
         # Compiled code, and numba with it, is loaded only where something is simulated. The first
@@ -67,7 +71,7 @@ class Simulator:
         """The knob as observations show it, in [0, 1], shape (n,): write into it."""
         self.reset()
 
-    def reset(self, seed: int | None = None) -> Array:
+    def reset(self, seed: int | Sequence[int] | None = None) -> Array:
         """Begin anew, with the same seed unless another is given.
 
         Returns:
@@ -77,9 +81,7 @@ class Simulator:
         fleet = self._fleet
         for records in (fleet.engines, fleet.requests, fleet.estimates, fleet.totals):
             records[...] = np.zeros((), records.dtype)
-        fleet.engines["seed"] = np.uint64(self.seed % 2**63) + np.arange(
-            self.engines, dtype=np.uint64
-        )
+        fleet.engines["seed"] = self._seeds()
         self._kernel.start(self._world, fleet)
         return fleet.observations.copy()
 
@@ -110,6 +112,14 @@ class Simulator:
             fleet.engines["clock"].copy(),
             fleet.engines["began"].copy(),
         )
+
+    def _seeds(self) -> npt.NDArray[np.uint64]:
+        """Of every engine."""
+        if isinstance(self.seed, int | np.integer):
+            return np.uint64(int(self.seed) % 2**63) + np.arange(self.engines, dtype=np.uint64)
+        if len(self.seed) != self.engines:
+            raise ValueError(f"{self.engines} engines need as many seeds, not {len(self.seed)}")
+        return np.array([seed % 2**63 for seed in self.seed], np.uint64)
 
     @property
     def totals(self) -> Records:

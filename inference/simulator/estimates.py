@@ -12,16 +12,16 @@ from __future__ import annotations
 from typing import Final
 
 from ...policies.spaces import CLASSES, MAX_DEPTH
-from ..acceptance import Acceptance
+from ...policies.survival import FRAILTY_PRIOR, SurvivalEstimator
 from .compiling import compiled
 from .state import Record
 
-MEMORY: Final = Acceptance.MEMORY
-PRIOR: Final = Acceptance.PRIOR
-START: Final = Acceptance.START
+MEMORY: Final = SurvivalEstimator.MEMORY
+PRIOR: Final = SurvivalEstimator.PRIOR
+START: Final = SurvivalEstimator.START
 
 HISTORY: Final = 0.9  # a request's own evidence halves in about seven verifications
-STRENGTH: Final = 2.0  # rejections that the belief in an average request is worth
+STRENGTH: Final = FRAILTY_PRIOR  # rejections that the belief in an average request is worth
 
 _ENOUGH: Final = 6.0  # drafted positions after which a request's behaviour is told
 _HARD: Final = 1
