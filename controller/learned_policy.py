@@ -20,6 +20,7 @@ from .settings import LearnerSettings
 
 _STEPS = OutcomeBatch.SCALARS.index("steps")
 _REPORT = 8  # transitions handed over at a time, as an engine does
+_PUBLISH = 4  # such reports between two snapshots, once there are some
 
 
 class LearnedPolicy(Policy):
@@ -96,7 +97,7 @@ class _Member:
         self.runner = Runner(
             analytic(1, structure.k_max, structure.prices, structure.coefficients, 0.0)
         )
-        self.number = 0
+        self.number = self.reports = 0
         self.pending: tuple[Decision, Floats] | None = None
         self.complete: list[Transition] = []
         self.choice = (0, 1.0, Reason.POLICY)
@@ -134,6 +135,9 @@ class _Member:
         self.learner.ingest(self.info, self.complete)
         self.complete = []
         self.learner.step(seconds=1e6)
+        self.reports += 1
+        if self.reports > 16 and self.reports % _PUBLISH:
+            return
         snapshot = self.learner.publish()
         if snapshot is not None:
             self.runner = Runner(snapshot)

@@ -69,9 +69,11 @@ def coverage(counts: Floats, visits: int) -> float:
 def budget(counts: Floats, visits: int, start: float, floor: float) -> float:
     """Expected loss that exploration may cost a decision, off = 1.0.
 
-    ``start`` until half of the wanted visits were made; then it falls with what is left, to
-    ``floor`` when every depth has its visits. The floor stays, as traffic changes and so does what
-    depths are worth.
+    It falls from ``start`` with what is left to visit, and at least with the root of the decisions
+    made (the rate at which inverse gap weighting loses least), down to ``floor``: a depth that
+    is known to be bad by what is known of others need not be visited often. The floor stays, as
+    traffic changes and so does what depths are worth.
     """
     missing = 1.0 - coverage(counts, visits)
-    return floor + (start - floor) * min(1.0, missing / (1.0 - _HALF))
+    age = (1.0 + float(counts.max()) / visits) ** -0.5
+    return max(floor, start * min(1.0, missing / (1.0 - _HALF)) * age)

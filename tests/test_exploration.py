@@ -35,7 +35,10 @@ def test_near_equals_are_tried_more_often() -> None:
     assert found[0] > found[1] > 5 * found[2] > 0
 
 
-def test_the_budget_falls_with_coverage() -> None:
+def test_the_budget_falls_with_coverage_and_with_time() -> None:
     budgets = [budget(np.full(7, float(n)), 12, 0.1, 0.004) for n in range(14)]
     assert budgets == sorted(budgets, reverse=True)
-    assert (budgets[0], budgets[6], budgets[-1]) == (0.1, 0.1, 0.004)
+    assert (budgets[0], budgets[-1]) == (0.1, 0.004)
+    shallow = [budget(np.array([float(n), 0, 0, 0, 0, 0, 0]), 12, 0.1, 0.004) for n in range(5000)]
+    assert shallow == sorted(shallow, reverse=True)
+    assert shallow[-1] < 0.1 * shallow[0]
