@@ -9,11 +9,21 @@ from ..policies.survival import FRAILTY_PRIOR
 
 NAMED: Final = CLASSES - len(BEHAVIOURS)
 
-_FRESH, _HARD, _MIXED, _EASY = range(len(BEHAVIOURS))
-# A request's own evidence halves in about seven drafts: of 0.8 to 0.98, what predicted the embedded
-# models' own drafts best.
-_MEMORY: Final = 0.9
-_ENOUGH: Final = 6.0  # drafted positions after which a request's behaviour is told
+FRESH, HARD, MIXED, EASY = range(len(BEHAVIOURS))
+"""Slots of the behaviours."""
+
+HISTORY: Final = 0.9
+"""Weight of a request's own past, per draft: its evidence halves in about seven. Of 0.8 to 0.98,
+what predicted the embedded models' own drafts best."""
+
+ENOUGH: Final = 6.0
+"""Drafted positions, decayed, after which a request's behaviour is told."""
+
+MIXED_FROM: Final = 0.6
+"""Share of drafted positions accepted from which a request is mixed; below, it is hard."""
+
+EASY_FROM: Final = 0.85
+"""The same from which it is easy."""
 
 
 class RequestState:
@@ -35,7 +45,7 @@ class RequestState:
     def __init__(self, named: int | None, speed: float | None) -> None:
         self.named = named
         self.speed = speed
-        self.slot = _FRESH if named is None else named
+        self.slot = FRESH if named is None else named
         self.tried = 0.0
         self.accepted = 0.0
         self.expected = 0.0
@@ -49,12 +59,12 @@ class RequestState:
             accepted: those accepted, ``tried`` or one less.
             expected: ``SurvivalEstimator.expected``.
         """
-        self.tried = self.tried * _MEMORY + tried
-        self.accepted = self.accepted * _MEMORY + accepted
-        self.expected = self.expected * _MEMORY + expected[self.slot][tried]
-        if self.named is None and self.tried >= _ENOUGH:
+        self.tried = self.tried * HISTORY + tried
+        self.accepted = self.accepted * HISTORY + accepted
+        self.expected = self.expected * HISTORY + expected[self.slot][tried]
+        if self.named is None and self.tried >= ENOUGH:
             rate = self.accepted / self.tried
-            slot = _EASY if rate >= 0.85 else _MIXED if rate >= 0.6 else _HARD
+            slot = EASY if rate >= EASY_FROM else MIXED if rate >= MIXED_FROM else HARD
             if slot != self.slot:
                 # Its history, measured by the class it joins: without that it would count twice,
                 # once in the class and once in the frailty.

@@ -30,8 +30,6 @@ FRAILTY_PRIOR: Final = 2.0
 Of 0.5 to 8, 2 predicted the embedded models' own drafts best (Brier score, held-out prompts)."""
 
 _WIDTH: Final = MAX_DEPTH + 1
-_ROUNDS: Final = 2  # of hazards and frailties in turn; they go on from where they were
-_TINY: Final = 1e-9
 
 
 class Verified:
@@ -89,6 +87,12 @@ class SurvivalEstimator:
 
     START: Final = 0.7
     """Acceptance before anything was verified."""
+
+    ROUNDS: Final = 2
+    """Times that hazards and classes' frailties are solved for in turn, from where they were."""
+
+    TINY: Final = 1e-9
+    """Least exposure that is divided by."""
 
     def __init__(self) -> None:
         self._tried: Floats = np.zeros((CLASSES, MAX_DEPTH))
@@ -184,7 +188,7 @@ class SurvivalEstimator:
         tried, accepted = self._tried, self._accepted
         rejected = tried - accepted
         self.position: Floats = 1.0 - self._chain(rejected.sum(0), tried.sum(0))
-        for _ in range(_ROUNDS):
+        for _ in range(self.ROUNDS):
             self._hazard = self._chain(rejected.sum(0), self._exposure())
             expected = (tried * self._hazard).sum(1, keepdims=True)
             self._frailty = (FRAILTY_PRIOR + rejected.sum(1, keepdims=True)) / (
@@ -208,7 +212,7 @@ class SurvivalEstimator:
         At the first position, which all try, the exposure is the count.
         """
         exposure = (self._tried * self._frailty).sum(0)
-        first: Floats = exposure * (self._tried[:, 0].sum() / max(exposure[0], _TINY))
+        first: Floats = exposure * (self._tried[:, 0].sum() / max(exposure[0], self.TINY))
         return first
 
     def _chain(self, rejected: Floats, exposure: Floats) -> Floats:

@@ -5,7 +5,7 @@ import pytest
 from flyball.inference.simulator.cost_model import CostModel
 from flyball.inference.simulator.presets import PRESETS, preset
 from flyball.policies.step_time import StepTimeModel
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 COEFFICIENTS = (10e-3, 1e-3, 2e-3, 0.5e-3, 0.1e-3, 1e-6)
@@ -33,6 +33,7 @@ def test_the_grid_is_met_at_its_points_and_halfway() -> None:
     assert model.seconds(0, 0, 0, 0, 100) == pytest.approx(20e-3)  # a prompt alone: as batch 1
 
 
+@settings(deadline=None)
 @given(st.integers(0, 300), st.integers(0, 10**6), st.integers(0, 8), st.integers(0, 8192))
 def test_presets_take_time_and_never_less_for_more(
     batch: int, context: int, depth: int, prefill: int

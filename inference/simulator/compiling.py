@@ -21,6 +21,7 @@ import numpy as np
 from numba import njit
 
 from ...policies import spaces, survival, transition
+from .. import requests
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -43,7 +44,7 @@ def _forget_stale() -> None:
                 path.unlink(missing_ok=True)
 
 
-_USED: Final = (spaces, transition, survival)  # their constants are compiled in
+_USED: Final = (spaces, transition, survival, requests)  # their constants are compiled in
 
 _forget_stale()
 

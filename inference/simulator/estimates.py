@@ -1,43 +1,35 @@
 """How far drafts survive, estimated from verifications alone: compiled.
 
-The estimates that observations hold: decayed counts by class and position, each pulled by a few
-pseudo-counts, a class's position towards that position of all traffic, and that towards the
-position before. On top, what a request's own history tells: rejections are Poisson with a rate
-that is the estimated one times a factor of the request's own, which is Gamma distributed around
-1; its posterior mean multiplies the request's chance of rejection.
+What ``policies.survival.SurvivalEstimator``, ``inference.requests.RequestState`` and
+``inference.drafts.Drafts`` do in a live engine, by the same rules in the same order: counts join
+when an interval is verified, and the estimates move at the next observation. Why they are as they
+are is told there.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from ...policies.spaces import CLASSES, MAX_DEPTH
+from ...policies.spaces import CLASSES, MAX_DEPTH, Array
 from ...policies.survival import FRAILTY_PRIOR, SurvivalEstimator
+from ...policies.transition import Floats
+from ..requests import EASY, EASY_FROM, ENOUGH, HARD, HISTORY, MIXED, MIXED_FROM
 from .compiling import compiled
 from .state import Record
 
 MEMORY: Final = SurvivalEstimator.MEMORY
 PRIOR: Final = SurvivalEstimator.PRIOR
 START: Final = SurvivalEstimator.START
-
-HISTORY: Final = 0.9  # a request's own evidence halves in about seven verifications
-STRENGTH: Final = FRAILTY_PRIOR  # rejections that the belief in an average request is worth
-
-_ENOUGH: Final = 6.0  # drafted positions after which a request's behaviour is told
-_HARD: Final = 1
-_MIXED: Final = 2
-_EASY: Final = 3
+ROUNDS: Final = SurvivalEstimator.ROUNDS
+TINY: Final = SurvivalEstimator.TINY
 
 
 @compiled
 def start_estimates(estimate: Record) -> None:
     """What is believed before anything was verified; the record is all zeros."""
-    for j in range(MAX_DEPTH):
-        estimate.position[j] = START
     for c in range(CLASSES):
-        estimate.later[c] = START
-        for j in range(MAX_DEPTH):
-            estimate.table[c, j] = START
+        estimate.frailty[c] = 1.0
+    _solve(estimate)
 
 
 @compiled
@@ -45,65 +37,118 @@ def learn_verification(estimate: Record, request: Record, drafts: int, accepted:
     """Count one request's drafts, at least one; what follows a rejection says nothing."""
     tried = min(accepted + 1, drafts)
     slot = request.slot
-    expected = 0.0
     for j in range(tried):
         estimate.new_tried[slot, j] += 1.0
-        expected += 1.0 - estimate.table[slot, j]
     for j in range(accepted):
         estimate.new_accepted[slot, j] += 1.0
     request.tried = request.tried * HISTORY + tried
     request.accepted = request.accepted * HISTORY + accepted
-    request.rejected = request.rejected * HISTORY + (tried - accepted)
-    request.expected = request.expected * HISTORY + expected
-    if request.named < 0 and request.tried >= _ENOUGH:
+    request.expected = request.expected * HISTORY + estimate.expected[slot, tried]
+    if request.named < 0 and request.tried >= ENOUGH:
         rate = request.accepted / request.tried
-        request.slot = _EASY if rate >= 0.85 else _MIXED if rate >= 0.6 else _HARD
+        slot = EASY if rate >= EASY_FROM else MIXED if rate >= MIXED_FROM else HARD
+        # Its history, measured by the class it joins.
+        if slot != request.slot:
+            expected = estimate.expected
+            request.expected *= expected[slot, tried] / expected[request.slot, tried]
+            request.slot = slot
+    rejected = request.tried - request.accepted
+    request.frailty = (FRAILTY_PRIOR + rejected) / (FRAILTY_PRIOR + request.expected)
 
 
 @compiled
 def learn_interval(estimate: Record) -> None:
-    """All drafts of an interval are verified: move the estimates, if there were any."""
+    """All drafts of an interval are verified: add its counts, if there were any."""
     any_tried = 0.0
     for c in range(CLASSES):
         any_tried += estimate.new_tried[c, 0]
     if any_tried == 0.0:
         return
-    before = START
-    for j in range(MAX_DEPTH):
-        tried = accepted = 0.0
-        for c in range(CLASSES):
+    for c in range(CLASSES):
+        for j in range(MAX_DEPTH):
             estimate.tried[c, j] = estimate.tried[c, j] * MEMORY + estimate.new_tried[c, j]
             estimate.accepted[c, j] = estimate.accepted[c, j] * MEMORY + estimate.new_accepted[c, j]
             estimate.new_tried[c, j] = 0.0
             estimate.new_accepted[c, j] = 0.0
-            tried += estimate.tried[c, j]
-            accepted += estimate.accepted[c, j]
-        before = (accepted + PRIOR * before) / (tried + PRIOR)
-        estimate.position[j] = before
-    _derive(estimate)
+    estimate.stale = True
 
 
 @compiled
-def _derive(estimate: Record) -> None:
-    """The table by class and position, and the later positions of each class taken together."""
-    tried = accepted = 0.0
-    for c in range(CLASSES):
-        for j in range(1, MAX_DEPTH):
-            tried += estimate.tried[c, j]
-            accepted += estimate.accepted[c, j]
-    deeper = (accepted + PRIOR * estimate.position[0]) / (tried + PRIOR)
-    for c in range(CLASSES):
-        tried = accepted = 0.0
-        for j in range(MAX_DEPTH):
-            t, a = estimate.tried[c, j], estimate.accepted[c, j]
-            estimate.table[c, j] = (a + PRIOR * estimate.position[j]) / (t + PRIOR)
-            if j:
-                tried += t
-                accepted += a
-        estimate.later[c] = (accepted + PRIOR * deeper) / (tried + PRIOR)
+def refresh(estimate: Record) -> None:
+    """Bring the estimates up to date with the counts: due before they are observed."""
+    if estimate.stale:
+        _solve(estimate)
+        estimate.stale = False
 
 
 @compiled
-def factor(request: Record) -> float:
-    """How many times as often as its class a request sees drafts rejected, posterior mean."""
-    return float((STRENGTH + request.rejected) / (STRENGTH + request.expected))
+def add_survival(estimate: Record, slot: int, frailty: float, weight: float, out: Array) -> None:
+    """Add a request's P(positions 1..j all accepted), times a weight, to ``out[j - 1]``."""
+    alive = weight
+    for j in range(MAX_DEPTH):
+        alive *= 1.0 - min((1.0 - estimate.acceptance[slot, j]) * frailty, 1.0)
+        out[j] += alive
+
+
+@compiled
+def _solve(estimate: Record) -> None:
+    """The estimates from the counts."""
+    _chain(estimate, False, estimate.position)
+    for j in range(MAX_DEPTH):
+        estimate.position[j] = 1.0 - estimate.position[j]
+    for _ in range(ROUNDS):
+        _chain(estimate, True, estimate.hazard)
+        for c in range(CLASSES):
+            estimate.frailty[c] = _frailty(estimate, c)
+    for c in range(CLASSES):
+        _solve_class(estimate, c)
+
+
+@compiled
+def _chain(estimate: Record, frail: bool, out: Floats) -> None:
+    """Hazards of all classes together, each position's pulled to that of the one before it.
+
+    Positions tried count once or, as exposure, as many times as their class is frail, but so
+    that at the first position the two are the same.
+    """
+    before, scale = 1.0 - START, 1.0
+    for j in range(MAX_DEPTH):
+        tried = rejected = exposure = 0.0
+        for c in range(CLASSES):
+            t = estimate.tried[c, j]
+            tried += t
+            rejected += t - estimate.accepted[c, j]
+            exposure += t * estimate.frailty[c] if frail else t
+        if j == 0:
+            scale = tried / max(exposure, TINY) if frail else 1.0
+        before = min((rejected + PRIOR * before) / (exposure * scale + PRIOR), 1.0)
+        out[j] = before
+
+
+@compiled
+def _frailty(estimate: Record, c: int) -> float:
+    """How many times as often as others a class sees drafts rejected, posterior mean."""
+    rejected = expected = 0.0
+    for j in range(MAX_DEPTH):
+        rejected += estimate.tried[c, j] - estimate.accepted[c, j]
+        expected += estimate.tried[c, j] * estimate.hazard[j]
+    return float((FRAILTY_PRIOR + rejected) / (FRAILTY_PRIOR + expected))
+
+
+@compiled
+def _solve_class(estimate: Record, c: int) -> None:
+    """A class's acceptance by position, that of its later ones together, rejections expected."""
+    frailty, expected = estimate.frailty[c], 0.0
+    tried = accepted = later = 0.0
+    for j in range(MAX_DEPTH):
+        t, a = estimate.tried[c, j], estimate.accepted[c, j]
+        prior = 1.0 - min(frailty * estimate.hazard[j], 1.0)
+        acceptance = (a + PRIOR * prior) / (t + PRIOR)
+        estimate.acceptance[c, j] = acceptance
+        expected += 1.0 - acceptance
+        estimate.expected[c, j + 1] = expected
+        if j:
+            tried += t
+            accepted += a
+            later += prior / (MAX_DEPTH - 1)
+    estimate.later[c] = (accepted + PRIOR * later) / (tried + PRIOR)

@@ -7,7 +7,7 @@ from typing import Final
 
 from ...policies.spaces import CLASSES, DEPTH_SPACE, MAX_DEPTH, SPEED_INDEX, Array
 from .compiling import compiled
-from .estimates import factor
+from .estimates import add_survival, refresh
 from .state import Record, Records, World
 from .traces import Integers
 
@@ -58,6 +58,7 @@ def observe(
     out[_REMAINING] = engine.remaining / decoding
     out[_DEPTH] = engine.depth
     out[_SPEED] = speed
+    refresh(estimate)
     _observe_acceptance(estimate, out)
     _observe_requests(engine, requests, order, estimate, out)
 
@@ -77,7 +78,7 @@ def _observe_acceptance(estimate: Record, out: Array) -> None:
     for j in range(MAX_DEPTH):
         out[_ACCEPTANCE + j] = estimate.position[j]
     for c in range(CLASSES):
-        out[_FIRST + c] = estimate.table[c, 0]
+        out[_FIRST + c] = estimate.acceptance[c, 0]
         out[_LATER + c] = estimate.later[c]
 
 
@@ -86,26 +87,19 @@ def _observe_requests(
     engine: Record, requests: Records, order: Integers, estimate: Record, out: Array
 ) -> None:
     """Shares of the classes, and the survival of drafts for the requests that decode."""
-    out[_SURVIVAL : _SURVIVAL + MAX_DEPTH] = 0.0
+    survival = out[_SURVIVAL : _SURVIVAL + MAX_DEPTH]
+    survival[:] = 0.0
     out[_SHARE : _SHARE + CLASSES] = 0.0
     if engine.decoding == 0:
         out[_SHARE] = 1.0
-        _add_survival(estimate, 0, 1.0, 1.0, out)
+        add_survival(estimate, 0, 1.0, 1.0, survival)
         return
     weight = 1.0 / engine.decoding
     for i in range(engine.running):
         request = requests[order[i]]
         if request.computed >= request.goal and request.tokens > 0:
             out[_SHARE + request.slot] += weight
-            _add_survival(estimate, request.slot, factor(request), weight, out)
-
-
-@compiled
-def _add_survival(estimate: Record, slot: int, times: float, weight: float, out: Array) -> None:
-    alive = weight
-    for j in range(MAX_DEPTH):
-        alive *= max(1.0 - times * (1.0 - estimate.table[slot, j]), 0.0)
-        out[_SURVIVAL + j] += alive
+            add_survival(estimate, request.slot, request.frailty, weight, survival)
 
 
 @compiled

@@ -76,8 +76,8 @@ REQUEST: Final = np.dtype(
         ("acceptance", "f8", (MAX_DEPTH,)),
         ("tried", "f8"),  # its own history, decayed
         ("accepted", "f8"),
-        ("rejected", "f8"),
         ("expected", "f8"),  # rejections, by the estimates for its class
+        ("frailty", "f8"),  # times its class's hazards
     ]
 )
 
@@ -133,10 +133,14 @@ ESTIMATE: Final = np.dtype(
         ("accepted", "f8", (CLASSES, MAX_DEPTH)),
         ("new_tried", "f8", (CLASSES, MAX_DEPTH)),
         ("new_accepted", "f8", (CLASSES, MAX_DEPTH)),
-        # What follows from them.
+        ("stale", "?"),  # whether the decayed counts hold what the rest does not know of
+        # What follows from them, by the names that SurvivalEstimator gives it.
+        ("hazard", "f8", (MAX_DEPTH,)),  # behind all classes
+        ("frailty", "f8", (CLASSES,)),
         ("position", "f8", (MAX_DEPTH,)),
-        ("table", "f8", (CLASSES, MAX_DEPTH)),
+        ("acceptance", "f8", (CLASSES, MAX_DEPTH)),
         ("later", "f8", (CLASSES,)),
+        ("expected", "f8", (CLASSES, MAX_DEPTH + 1)),
     ]
 )
 

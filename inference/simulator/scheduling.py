@@ -145,8 +145,8 @@ def _seat(world: World, engine: Record, request: Record, one: Record) -> None:
     request.drafts = 0
     request.tried = 0.0
     request.accepted = 0.0
-    request.rejected = 0.0
     request.expected = 0.0
+    request.frailty = 1.0
     set_acceptance(request, kind, one.offset)
 
 
