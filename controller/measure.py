@@ -11,7 +11,7 @@ from ..envs.reward_inputs import RewardInputs
 from ..envs.rewards import evaluate
 from ..inference.wire import EngineInfo
 from ..policies.prices import Prices, price_list
-from ..policies.transition import OutcomeBatch, Transition
+from ..policies.transition import STATE_SECONDS, Transition
 
 if TYPE_CHECKING:
     from .learner import Learner
@@ -34,15 +34,14 @@ def measure(learner: Learner, info: EngineInfo, transition: Transition) -> dict[
     outcomes = outcome_rows([transition])
     engine = learner.times.meet(info)
     rows = to_rows([transition], outcomes, engine, info.parameter_ratio)
-    off_seconds = learner.times.off_seconds(rows)
-    batch = OutcomeBatch.from_rows(outcomes, off_seconds, np.array([info.parameter_ratio]))
+    batch = learner.times.batch(rows)
     inputs = RewardInputs.of(batch, prices, transition.decision.speed)
     return {
         "engine": info.engine,
         "observation": transition.following,
         "transition": msgspec.to_builtins(transition, builtin_types=(bytes,)),
         "prices": msgspec.to_builtins(prices),
-        "off_seconds": float(off_seconds[0]),
+        **{name: float(getattr(batch, name)[0]) for name in STATE_SECONDS},
         "latency": _number(inputs.latency[0]),
         "cost": _number(inputs.cost[0]),
         "reward": _number(evaluate(learner.reward, inputs)[0]),

@@ -11,7 +11,7 @@ from ..envs.rewards import Reward, RewardError, RewardInputs, evaluate
 from ..policies.prices import cost, latency, price_list
 from ..policies.replay import Rows
 from ..policies.spaces import SPEED_INDEX
-from ..policies.transition import Floats, OutcomeBatch
+from ..policies.transition import Floats
 from .step_times import StepTimes
 
 log = logging.getLogger(__name__)
@@ -58,11 +58,7 @@ class Relabel:
 
     def inputs(self, rows: Rows, speeds: Floats) -> RewardInputs:
         """What a reward sees of the rows."""
-        batch = OutcomeBatch.from_rows(
-            rows.outcomes.astype(np.float64),
-            self.times.off_seconds(rows),
-            rows.ratios.astype(np.float64),
-        )
+        batch = self.times.batch(rows)
         costs = np.empty(len(rows))
         for ratio in np.unique(rows.ratios):
             mine = np.flatnonzero(rows.ratios == ratio)

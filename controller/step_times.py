@@ -13,7 +13,7 @@ from ..inference.wire import EngineInfo
 from ..policies.counterfactual import measured_states
 from ..policies.prices import Prices
 from ..policies.replay import Rows
-from ..policies.spaces import Array
+from ..policies.spaces import MAX_DEPTH, Array
 from ..policies.step_time import FEATURES, PRIOR, StepTimeModel
 from ..policies.structure import FLAT, Structure
 from ..policies.transition import Floats, OutcomeBatch
@@ -72,15 +72,23 @@ class StepTimes:
         )
 
     def off_seconds(self, rows: Rows) -> Floats:
-        """Seconds per step without speculation, in the states the outcomes were measured in."""
+        """Decode seconds per step without speculation, in the states that were measured."""
+        return self.batch(rows).off_seconds
+
+    def batch(self, rows: Rows) -> OutcomeBatch:
+        """Outcomes of rows, with what the step-time models say of them."""
         raw = measured_states(rows)
-        out = np.empty(len(rows))
+        off, prompts, standing = np.empty((3, len(rows)))
         models = list(self.models.values())
         for i in np.unique(rows.engines):
-            mine = rows.engines == i
-            structure = Structure(1, models[i].coefficients, _ANY_PRICES, models[i].grid)
-            out[mine] = structure.off_seconds(raw[mine])
-        return out
+            mine = np.flatnonzero(rows.engines == i)
+            structure = Structure(MAX_DEPTH, models[i].coefficients, _ANY_PRICES, models[i].grid)
+            off[mine] = structure.off_seconds(raw[mine])
+            prompts[mine] = structure.prompt_seconds(raw[mine], rows.actions[mine])
+            standing[mine] = structure.standing(rows.observations[mine])
+        return OutcomeBatch.from_rows(
+            rows.outcomes.astype(np.float64), off, rows.ratios.astype(np.float64), prompts, standing
+        )
 
     def _prior(self, info: EngineInfo | None) -> Floats:
         """What an engine's model starts from."""

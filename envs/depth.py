@@ -14,7 +14,7 @@ from ..inference.traffic import Traffic
 from ..inference.wire import DEFAULT_ADDRESS
 from ..policies.prices import Prices
 from ..policies.spaces import DEPTH_SPACE, SPEED_INDEX, Array, check_depth, check_speed
-from ..policies.transition import Transition, check_transition
+from ..policies.transition import STATE_SECONDS, Transition, check_transition
 from .commands import CommandError, Commands, NoAnswerError
 from .measuring import measure
 from .rewards import load_reward
@@ -191,7 +191,7 @@ class DepthEnv(gymnasium.Env[Array, np.int64]):
             self.reward,
             decision,
             transition.outcome,
-            off_seconds=float(value["off_seconds"]),
+            **{name: float(value[name]) for name in STATE_SECONDS},
             parameter_ratio=self._ratio,
             prices=msgspec.convert(value["prices"], Prices),
             speed=decision.speed if self.speed is None else self.speed,

@@ -19,6 +19,8 @@ def measure(
     outcome: Outcome,
     *,
     off_seconds: float,
+    prompt_seconds: float = 0.0,
+    standing: float = 0.0,
     parameter_ratio: float,
     prices: Prices,
     speed: float,
@@ -30,6 +32,8 @@ def measure(
         decision: what was in force.
         outcome: what came of it.
         off_seconds: what one of its steps would have taken without speculation.
+        prompt_seconds: what prompts took of each of its steps.
+        standing: what prompts take per token of a request in the long run, seconds.
         parameter_ratio: the drafter's parameters over the target's.
         prices: what things cost.
         speed: the knob, in [0, 1].
@@ -42,6 +46,8 @@ def measure(
         outcome_row(decision.applied, outcome)[None],
         np.array([off_seconds]),
         np.array([parameter_ratio]),
+        np.array([prompt_seconds]),
+        np.array([standing]),
     )
     inputs = RewardInputs.of(outcomes, prices, speed)
     info = {

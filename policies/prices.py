@@ -84,22 +84,35 @@ def dollars(outcomes: OutcomeBatch, prices: Prices) -> Floats:
 def latency(outcomes: OutcomeBatch) -> Floats:
     """Seconds per emitted token per request, over what no speculation would have taken.
 
-    Shape (n,); off = 1.0, lower is better; NaN where nothing was emitted.
+    What prompts took of the interval is replaced by what they take in the long run, which no depth
+    changes. Shape (n,); off = 1.0, lower is better; NaN where nothing was emitted.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = outcomes.request_seconds / outcomes.emitted / outcomes.off_seconds
+        ratio = seconds_per_token(outcomes) / (outcomes.off_seconds + outcomes.standing)
     return np.where(outcomes.emitted > 0, ratio, np.nan)
 
 
 def cost(outcomes: OutcomeBatch, prices: Prices) -> Floats:
     """Dollars per emitted token, over what no speculation would have cost.
 
-    Shape (n,); off = 1.0, lower is better; NaN where nothing was emitted.
+    Prompts count as in ``latency``. Shape (n,); off = 1.0, lower is better; NaN where nothing was
+    emitted.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        off = (
-            prices.verified
-            + prices.second * outcomes.off_seconds * outcomes.steps / outcomes.request_steps
-        )
-        ratio = dollars(outcomes, prices) / outcomes.emitted / off
-    return np.where(outcomes.emitted > 0, ratio, np.nan)
+        busy = prices.second * outcomes.steps / outcomes.request_steps
+        off = prices.verified + busy * (outcomes.off_seconds + outcomes.standing)
+        positions = prices.verified * outcomes.verified + prices.drafted * outcomes.drafted
+        spent = positions / outcomes.emitted + busy * seconds_per_token(outcomes)
+    return np.where(outcomes.emitted > 0, spent / off, np.nan)
+
+
+def seconds_per_token(outcomes: OutcomeBatch) -> Floats:
+    """Of each request, prompts as in the long run: shape (n,)."""
+    own = np.maximum(outcomes.seconds - outcomes.steps * outcomes.prompt_seconds, 0.0)
+    # A model's error about long prompts must not make an interval take next to no time.
+    share = np.maximum(own / outcomes.seconds, _LEAST)
+    seconds: Floats = outcomes.request_seconds * share / outcomes.emitted + outcomes.standing
+    return seconds
+
+
+_LEAST: Final = 0.1  # share of an interval that decoding took, at least

@@ -23,6 +23,8 @@ _SURVIVAL = DEPTH_SPACE.slice("survival_1", MAX_DEPTH)
 _BATCH = DEPTH_SPACE.index("batch")
 _CONTEXT = DEPTH_SPACE.index("context")
 _PREFILL = DEPTH_SPACE.index("prefill")
+_YIELD = DEPTH_SPACE.index("yield")
+_PROMPTS = 4  # place of the prompt tokens among the features of the step-time model
 
 
 class Structure:
@@ -69,18 +71,34 @@ class Structure:
         emitted = np.ones((*raw.shape[:-1], self.k_max + 1), np.float32)
         np.cumsum(survival, axis=-1, out=emitted[..., 1:])
         emitted[..., 1:] += 1.0
-        seconds = self.seconds(raw)
-        off = seconds[..., :1]
+        seconds, standing = self.decode_seconds(raw), self.standing(raw)[..., None]
+        off = seconds[..., :1] + standing
         if self.switch:
             other = raw[..., _DEPTH, None] != self.depths
             seconds = seconds + self.switch * other
+        per_token = seconds / emitted + standing
         out = np.empty((*emitted.shape, 2), np.float32)
-        out[..., 0] = seconds / off / emitted
-        batch = np.maximum(raw[..., _BATCH, None], 1.0)
-        spent = self._positions + self.prices.second * seconds / batch
-        off_spent = self._positions[0] + self.prices.second * off / batch
-        out[..., 1] = spent / off_spent / emitted
+        out[..., 0] = per_token / off
+        price = self.prices.second / np.maximum(raw[..., _BATCH, None], 1.0)
+        spent = self._positions / emitted + price * per_token
+        out[..., 1] = spent / (self._positions[0] + price * off)
         return out
+
+    def standing(self, raw: Array) -> Array:
+        """Seconds per token of a request that prompts take, whatever the depth: shape (...).
+
+        Prompts come as requests do, not as steps do: a deeper draft does not spread them over more
+        tokens in the long run, as it seems to in the interval that they fall into.
+        """
+        prompts = self.coefficients[_PROMPTS] * raw[..., _PREFILL]
+        standing: Array = prompts / np.maximum(raw[..., _YIELD], 1.0)
+        return standing
+
+    def decode_seconds(self, raw: Array) -> Array:
+        """Seconds per step without prompts at every depth, shape (..., k_max + 1)."""
+        alone = raw.copy()
+        alone[..., _PREFILL] = 0.0
+        return self.seconds(alone)
 
     def seconds(self, raw: Array) -> Array:
         """Seconds per step at every depth, shape (..., k_max + 1), never below 0.1 ms."""
@@ -93,8 +111,16 @@ class Structure:
         return seconds
 
     def off_seconds(self, raw: Array) -> Array:
-        """Seconds per step without speculation, shape (...)."""
-        return self.seconds(raw)[..., 0]
+        """Seconds per step without speculation and without prompts, shape (...)."""
+        return self.decode_seconds(raw)[..., 0]
+
+    def prompt_seconds(self, raw: Array, depths: npt.NDArray[np.integer]) -> Array:
+        """Seconds of a step at some depths that are its prompts' doing, shape (...)."""
+        index = depths[..., None]
+        both = np.take_along_axis(self.seconds(raw), index, -1)
+        alone = np.take_along_axis(self.decode_seconds(raw), index, -1)
+        seconds: Array = (both - alone)[..., 0]
+        return seconds
 
     def _factors(self, batch: Array) -> Array:
         """The grid's correction at batch sizes of shape (..., 1): shape (..., k_max + 1)."""

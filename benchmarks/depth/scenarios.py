@@ -20,7 +20,7 @@ _MIXES: Final[tuple[dict[str, float], ...]] = (
     {"code": 1},
     {"tool_calls": 1, "prose": 1},
 )
-"""What requests of a trace are about, phase by phase: traces carry arrivals and lengths, no text."""
+"""What a trace's requests are about, phase by phase: it carries arrivals and lengths, no text."""
 
 _DRIFT: Final = Drift(sigma=0.3, every=60.0, memory=0.7)
 _CONCURRENCIES: Final = (1, 4, 16)

@@ -118,14 +118,6 @@ class AdaSpec(CataloguePolicy):
         survival = np.cumprod(raw[:, ACCEPTANCE], axis=1)
         efficiency = worth(self.structure, raw, survival, self.options.objective)
         if self.options.slo_ms:
-            seconds = self._seconds(raw, survival)
+            seconds = self.structure.decode_seconds(raw)
             efficiency[seconds > 1e-3 * self.options.slo_ms] = 0.0
         return Choice.certain(first_peak(efficiency))
-
-    def _seconds(self, raw: Array, survival: Array) -> Array:
-        """Predicted seconds per step at every depth, shape (n, k_max + 1)."""
-        emitted = np.ones((len(raw), self.k_max + 1), np.float32)
-        emitted[:, 1:] += np.cumsum(survival[:, : self.k_max], axis=1)
-        faster = worth(self.structure, raw, survival, "throughput")
-        seconds: Array = self.structure.off_seconds(raw)[:, None] * emitted / faster
-        return seconds

@@ -94,8 +94,14 @@ def rewards(structure: Structure, raw: Array, outcomes: Floats, objective: Objec
     state[:, CONTEXT] = outcomes[:, COLUMN["context"]] / requests
     state[:, PREFILL] = outcomes[:, COLUMN["prefill"]] / steps
     unknown = np.full(len(raw), np.nan)  # neither component reads the ratio of parameters
-    off_seconds = structure.off_seconds(state).astype(np.float64)
-    batch = OutcomeBatch.from_rows(outcomes, off_seconds, unknown)
+    depths = outcomes[:, COLUMN["depth"]].astype(np.int64)
+    batch = OutcomeBatch.from_rows(
+        outcomes,
+        structure.off_seconds(state).astype(np.float64),
+        unknown,
+        structure.prompt_seconds(state, depths).astype(np.float64),
+        structure.standing(raw).astype(np.float64),
+    )
     seconds = latency(batch)
     if objective == "throughput":
         return 1.0 / np.maximum(seconds, 1.0 / (MAX_DEPTH + 1.0))
