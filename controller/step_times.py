@@ -78,16 +78,15 @@ class StepTimes:
     def batch(self, rows: Rows) -> OutcomeBatch:
         """Outcomes of rows, with what the step-time models say of them."""
         raw = measured_states(rows)
-        off, prompts, standing = np.empty((3, len(rows)))
+        off, prompts = np.empty((2, len(rows)))
         models = list(self.models.values())
         for i in np.unique(rows.engines):
             mine = np.flatnonzero(rows.engines == i)
             structure = Structure(MAX_DEPTH, models[i].coefficients, _ANY_PRICES, models[i].grid)
             off[mine] = structure.off_seconds(raw[mine])
             prompts[mine] = structure.prompt_seconds(raw[mine], rows.actions[mine])
-            standing[mine] = structure.standing(rows.observations[mine])
         return OutcomeBatch.from_rows(
-            rows.outcomes.astype(np.float64), off, rows.ratios.astype(np.float64), prompts, standing
+            rows.outcomes.astype(np.float64), off, rows.ratios.astype(np.float64), prompts
         )
 
     def _prior(self, info: EngineInfo | None) -> Floats:

@@ -20,7 +20,6 @@ def measure(
     *,
     off_seconds: float,
     prompt_seconds: float = 0.0,
-    standing: float = 0.0,
     parameter_ratio: float,
     prices: Prices,
     speed: float,
@@ -33,7 +32,6 @@ def measure(
         outcome: what came of it.
         off_seconds: what one of its steps would have taken without speculation.
         prompt_seconds: what prompts took of each of its steps.
-        standing: what prompts take per token of a request in the long run, seconds.
         parameter_ratio: the drafter's parameters over the target's.
         prices: what things cost.
         speed: the knob, in [0, 1].
@@ -47,7 +45,6 @@ def measure(
         np.array([off_seconds]),
         np.array([parameter_ratio]),
         np.array([prompt_seconds]),
-        np.array([standing]),
     )
     inputs = RewardInputs.of(outcomes, prices, speed)
     info = {

@@ -112,7 +112,6 @@ def trial(n: int) -> RewardInputs:
         accepted=accepted,
         off_seconds=off_seconds,
         prompt_seconds=np.zeros(n),
-        standing=np.zeros(n),
         parameter_ratio=np.full(n, 0.05),
     )
     return RewardInputs.of(outcomes, compute_prices(0.05), np.linspace(0.0, 1.0, n))

@@ -82,37 +82,41 @@ def dollars(outcomes: OutcomeBatch, prices: Prices) -> Floats:
 
 
 def latency(outcomes: OutcomeBatch) -> Floats:
-    """Seconds per emitted token per request, over what no speculation would have taken.
+    """Decode seconds per emitted token per request, over what no speculation would have taken.
 
-    What prompts took of the interval is replaced by what they take in the long run, which no depth
-    changes. Shape (n,); off = 1.0, lower is better; NaN where nothing was emitted.
+    What prompts took of the interval is left out: no depth changes it. Shape (n,); off = 1.0, lower
+    is better; NaN where nothing was emitted.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = seconds_per_token(outcomes) / (outcomes.off_seconds + outcomes.standing)
+        seconds = outcomes.request_seconds * decoding(outcomes)
+        ratio = seconds / outcomes.emitted / outcomes.off_seconds
     return np.where(outcomes.emitted > 0, ratio, np.nan)
 
 
 def cost(outcomes: OutcomeBatch, prices: Prices) -> Floats:
     """Dollars per emitted token, over what no speculation would have cost.
 
-    Prompts count as in ``latency``. Shape (n,); off = 1.0, lower is better; NaN where nothing was
-    emitted.
+    Prompts are left out as in ``latency``. Shape (n,); off = 1.0, lower is better; NaN where
+    nothing was emitted.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        busy = prices.second * outcomes.steps / outcomes.request_steps
-        off = prices.verified + busy * (outcomes.off_seconds + outcomes.standing)
-        positions = prices.verified * outcomes.verified + prices.drafted * outcomes.drafted
-        spent = positions / outcomes.emitted + busy * seconds_per_token(outcomes)
-    return np.where(outcomes.emitted > 0, spent / off, np.nan)
+        off = (
+            prices.verified
+            + prices.second * outcomes.off_seconds * outcomes.steps / outcomes.request_steps
+        )
+        prompts = prices.second * outcomes.seconds * (1.0 - decoding(outcomes))
+        ratio = (dollars(outcomes, prices) - prompts) / outcomes.emitted / off
+    return np.where(outcomes.emitted > 0, ratio, np.nan)
 
 
-def seconds_per_token(outcomes: OutcomeBatch) -> Floats:
-    """Of each request, prompts as in the long run: shape (n,)."""
-    own = np.maximum(outcomes.seconds - outcomes.steps * outcomes.prompt_seconds, 0.0)
-    # A model's error about long prompts must not make an interval take next to no time.
-    share = np.maximum(own / outcomes.seconds, _LEAST)
-    seconds: Floats = outcomes.request_seconds * share / outcomes.emitted + outcomes.standing
-    return seconds
+def decoding(outcomes: OutcomeBatch) -> Floats:
+    """Share of an interval's time that its prompts did not take, by the model: shape (n,).
+
+    Never next to nothing: a model is wrong about long prompts by as much as decoding takes.
+    """
+    own = outcomes.seconds - outcomes.steps * outcomes.prompt_seconds
+    share: Floats = np.maximum(own / outcomes.seconds, _LEAST)
+    return share
 
 
-_LEAST: Final = 0.1  # share of an interval that decoding took, at least
+_LEAST: Final = 0.1

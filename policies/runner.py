@@ -26,8 +26,6 @@ _SURVIVAL: Final = DEPTH_SPACE.index("survival_1")
 _BATCH: Final = DEPTH_SPACE.index("batch")
 _CONTEXT: Final = DEPTH_SPACE.index("context")
 _DEPTH: Final = DEPTH_SPACE.index("depth")
-_PREFILL: Final = DEPTH_SPACE.index("prefill")
-_YIELD: Final = DEPTH_SPACE.index("yield")
 
 if any((f.low, f.high, f.log) != (0.0, 1.0, False) for f in DEPTH_SPACE.fields[HEAD:]):
     raise AssertionError("the fields after the head must be normalised as they are")
@@ -141,15 +139,14 @@ class Runner:
 
     def _structure(self, observation: list[float], speed: float) -> list[float]:
         """Speed x latency + (1 - speed) x cost of every depth, long run, by the structure."""
-        one, requests, depth, drafted, prefill, context = self._coefficients
+        one, requests, depth, drafted, _, context = self._coefficients
         batch = max(observation[_BATCH], 1.0)
         fixed = one + batch * (requests + context * observation[_CONTEXT])
         slope = depth + drafted * batch
-        standing = prefill * observation[_PREFILL] / max(observation[_YIELD], 1.0)
         dollars = self._second / batch
         grid = self._factors(batch)
         now, switch = int(observation[_DEPTH]), self._switch
-        off = max(fixed * grid[0], 1e-4) + standing
+        off = max(fixed * grid[0], 1e-4)
         off_spent = self._positions[0] + dollars * off
         emitted, known = 1.0, []
         for k in range(self._depths):
@@ -158,9 +155,8 @@ class Runner:
             seconds = max((fixed + slope * k) * grid[k], 1e-4)
             if k != now:
                 seconds += switch
-            latency = seconds / emitted + standing
-            spent = self._positions[k] / emitted + dollars * latency
-            known.append(speed * latency / off + (1.0 - speed) * spent / off_spent)
+            spent = self._positions[k] + dollars * seconds
+            known.append((speed * seconds / off + (1.0 - speed) * spent / off_spent) / emitted)
         if self._gamma:
             after = self._gamma * min(known)
             return [(1.0 - self._gamma) * value + after for value in known]

@@ -23,8 +23,6 @@ _SURVIVAL = DEPTH_SPACE.slice("survival_1", MAX_DEPTH)
 _BATCH = DEPTH_SPACE.index("batch")
 _CONTEXT = DEPTH_SPACE.index("context")
 _PREFILL = DEPTH_SPACE.index("prefill")
-_YIELD = DEPTH_SPACE.index("yield")
-_PROMPTS = 4  # place of the prompt tokens among the features of the step-time model
 
 
 class Structure:
@@ -71,31 +69,25 @@ class Structure:
         emitted = np.ones((*raw.shape[:-1], self.k_max + 1), np.float32)
         np.cumsum(survival, axis=-1, out=emitted[..., 1:])
         emitted[..., 1:] += 1.0
-        seconds, standing = self.decode_seconds(raw), self.standing(raw)[..., None]
-        off = seconds[..., :1] + standing
+        seconds = self.decode_seconds(raw)
+        off = seconds[..., :1]
         if self.switch:
             other = raw[..., _DEPTH, None] != self.depths
             seconds = seconds + self.switch * other
-        per_token = seconds / emitted + standing
         out = np.empty((*emitted.shape, 2), np.float32)
-        out[..., 0] = per_token / off
+        out[..., 0] = seconds / off / emitted
         price = self.prices.second / np.maximum(raw[..., _BATCH, None], 1.0)
-        spent = self._positions / emitted + price * per_token
-        out[..., 1] = spent / (self._positions[0] + price * off)
+        spent = self._positions + price * seconds
+        out[..., 1] = spent / (self._positions[0] + price * off) / emitted
         return out
 
-    def standing(self, raw: Array) -> Array:
-        """Seconds per token of a request that prompts take, whatever the depth: shape (...).
+    def decode_seconds(self, raw: Array) -> Array:
+        """Seconds per step without prompts at every depth, shape (..., k_max + 1).
 
         Prompts come as requests do, not as steps do: a deeper draft does not spread them over more
-        tokens in the long run, as it seems to in the interval that they fall into.
+        tokens in the long run, as it seems to in the interval that they fall into. Where requests
+        arrive at a rate, prompts take a share of the time that no depth changes.
         """
-        prompts = self.coefficients[_PROMPTS] * raw[..., _PREFILL]
-        standing: Array = prompts / np.maximum(raw[..., _YIELD], 1.0)
-        return standing
-
-    def decode_seconds(self, raw: Array) -> Array:
-        """Seconds per step without prompts at every depth, shape (..., k_max + 1)."""
         alone = raw.copy()
         alone[..., _PREFILL] = 0.0
         return self.seconds(alone)

@@ -160,9 +160,8 @@ class OutcomeBatch:
     Every scalar column is float64 of shape (n,); ``tried`` and ``accepted`` are (n, MAX_DEPTH).
     ``depth`` is the depth applied; ``off_seconds`` is what one engine step would have taken in
     the same state without speculation and without prompts, by the step-time model;
-    ``prompt_seconds`` is what its prompts took of a step, and ``standing`` what prompts take per
-    token of a request in the long run, both by the same; ``parameter_ratio`` is the drafter's size
-    over the target's. The other columns are those of ``Outcome``.
+    ``prompt_seconds`` is what its prompts took of a step, by the same; ``parameter_ratio`` is the
+    drafter's size over the target's. The other columns are those of ``Outcome``.
     """
 
     depth: Floats
@@ -182,7 +181,6 @@ class OutcomeBatch:
     off_seconds: Floats
     parameter_ratio: Floats
     prompt_seconds: Floats
-    standing: Floats
 
     SCALARS: ClassVar[tuple[str, ...]] = (
         "depth",
@@ -214,24 +212,21 @@ class OutcomeBatch:
         off_seconds: Floats,
         parameter_ratio: Floats,
         prompt_seconds: Floats | None = None,
-        standing: Floats | None = None,
     ) -> OutcomeBatch:
         """From rows as ``outcome_row`` makes them, shape (n, ROW_SIZE); None for no prompts."""
         n = len(cls.SCALARS)
         scalars = {name: rows[:, i] for i, name in enumerate(cls.SCALARS)}
-        nothing = np.zeros(len(rows))
         return cls(
             **scalars,
             tried=rows[:, n : n + MAX_DEPTH],
             accepted=rows[:, n + MAX_DEPTH :],
             off_seconds=off_seconds,
             parameter_ratio=parameter_ratio,
-            prompt_seconds=nothing if prompt_seconds is None else prompt_seconds,
-            standing=nothing if standing is None else standing,
+            prompt_seconds=np.zeros(len(rows)) if prompt_seconds is None else prompt_seconds,
         )
 
 
-STATE_SECONDS = ("off_seconds", "prompt_seconds", "standing")
+STATE_SECONDS = ("off_seconds", "prompt_seconds")
 """Columns of an ``OutcomeBatch`` that a step-time model adds."""
 
 ROW_SIZE = len(OutcomeBatch.SCALARS) + 2 * MAX_DEPTH

@@ -100,7 +100,6 @@ def rewards(structure: Structure, raw: Array, outcomes: Floats, objective: Objec
         structure.off_seconds(state).astype(np.float64),
         unknown,
         structure.prompt_seconds(state, depths).astype(np.float64),
-        structure.standing(raw).astype(np.float64),
     )
     seconds = latency(batch)
     if objective == "throughput":
