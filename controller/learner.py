@@ -38,6 +38,9 @@ log = logging.getLogger(__name__)
 # Gradient steps between two looks at the clock.
 _CHUNK = 4
 
+# New transitions that the correction is tested on at a time; in a flood, the newest.
+_TESTED = 64
+
 
 class Learner:
     """Ingests transitions, trains, publishes gated snapshots, checkpoints and resumes.
@@ -66,6 +69,7 @@ class Learner:
         self.relabel = Relabel(settings.prices, load_reward(settings.reward or REWARD), self.times)
         self.registry = Registry(run / "snapshots", settings.keep_snapshots, settings.keep_every)
         self.board = Board(run, vars(settings))
+        self._fresh = 0  # transitions that the correction was not tested on yet
         self._publish_at = 0.0
         self._published: tuple[Any, ...] = ()
         self._checkpoint_at = time.monotonic() + settings.checkpoint_seconds
@@ -100,6 +104,7 @@ class Learner:
             return 0
         self.times.update(info.engine, outcomes)
         model.replay_buffer.append(rows)
+        self._fresh = min(self._fresh + len(rows), _TESTED)
         self.state.count(rows.actions, self.settings.updates_per_transition)
         return len(rows)
 
@@ -112,6 +117,7 @@ class Learner:
         model = self.model
         if model is not None and model.replay_buffer.size() >= self.settings.minimum_rows:
             self._use_structure(model)
+            self._test(model)
             while (owed := self.state.owed()) >= 1 and time.monotonic() < deadline:
                 steps = min(_CHUNK, int(owed))
                 model.train(steps, self.settings.batch_size)
@@ -251,6 +257,12 @@ class Learner:
             self.state.k_max = k_max
             self._use_structure(self.model)
         return self.model
+
+    def _test(self, model: VectorDQN) -> None:
+        """Let the correction tell what it has not learned from yet."""
+        if self._fresh and self.reward.linear:
+            model.test_on(model.replay_buffer.latest(self._fresh))
+        self._fresh = 0
 
     def _use_structure(self, model: VectorDQN) -> None:
         model.use_structure(self.times.structure(model.k_max, self.prices))

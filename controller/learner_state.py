@@ -112,6 +112,7 @@ def pack(
         state.reward_shift, state.reward_scale = model.base.shift, model.base.scale
         rows = model.replay_buffer.latest(model.replay_buffer.size())
         groups["networks"] = model.tensors()
+        groups["trust"] = {"sums": model.trust.sums}
         groups["replay"] = {name: getattr(rows, name) for name in Rows.__dataclass_fields__}
     return state, groups
 
@@ -149,9 +150,20 @@ def unpack_model(state: LearnerState, groups: dict[str, Tensors], model: VectorD
         model.load_tensors(groups.get("networks", {}))
     except ValueError as e:
         raise CheckpointError(str(e)) from None
+    _unpack_trust(groups.get("trust", {}), model)
     model.measured = state.reward_measured
     model.base.shift, model.base.scale = state.reward_shift, state.reward_scale
     return True
+
+
+def _unpack_trust(tensors: Tensors, model: VectorDQN) -> None:
+    """Restore the trust in the correction; an older checkpoint has none, so it is earned anew."""
+    sums = tensors.get("sums")
+    if sums is None:
+        return
+    if sums.shape != model.trust.sums.shape or not np.isfinite(sums).all():
+        raise CheckpointError("trust: sums have another shape or are not finite")
+    model.trust.sums = np.array(sums, np.float64)
 
 
 def _migrated(tensors: dict[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ def summary(learner: Learner) -> dict[str, Any]:
         "snapshot": current.meta.number if current else 0,
         "loss": model.last_loss if model else None,
         "explore_budget": learner.budget,
+        "trust": _trust(learner),
         "replay_rows": model.replay_buffer.size() if model else 0,
         "replay_bytes": model.replay_buffer.nbytes if model else 0,
         "owed_updates": int(state.owed()),
@@ -68,6 +69,7 @@ def write_board(learner: Learner) -> None:
             "train/replay_rows": learner.model.replay_buffer.size() if learner.model else 0,
             "train/step_time_error": learner.times.error,
             "train/gate_refused": state.gate_refused,
+            "train/trust": _trust(learner),
             "serve/speed": state.speed,
             "serve/version": current.meta.number if current else 0,
             "wire/invalid": state.invalid,
@@ -87,6 +89,12 @@ def _gate(learner: Learner) -> dict[str, float]:
         "gate/dr_difference": compared.difference.value,
         "gate/ess": compared.difference.ess,
     }
+
+
+def _trust(learner: Learner) -> float:
+    """Mean factor on the learned correction, over depths."""
+    model = learner.model
+    return float(model.trust.factors[: model.k_max + 1].mean()) if model else 0.0
 
 
 def _recent_components(learner: Learner) -> tuple[float | None, float | None]:

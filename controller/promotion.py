@@ -72,7 +72,9 @@ def candidate_of(learner: Learner, model: VectorDQN) -> Snapshot:
         updates=model.updates,
         transitions=learner.state.transitions,
     )
-    return Snapshot(meta, model.exported(), learner.times.coefficients, learner.times.grid)
+    trust = model.trust.factors if learner.reward.linear else None
+    times = learner.times
+    return Snapshot(meta, model.exported(trust), times.coefficients, times.grid, times.seen)
 
 
 def comparison(learner: Learner, model: VectorDQN, candidate: Snapshot) -> Comparison | None:

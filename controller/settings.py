@@ -63,9 +63,9 @@ class LearnerSettings:
     forgetting: float = 0.9995
     """weight of the past per interval in the step-time model"""
 
-    explore_start: float = 0.05
+    explore_start: float = 0.02
     """loss per decision (off = 1.0) that exploration may cost at first"""
-    explore_floor: float = 0.002
+    explore_floor: float = 0.0015
     """the same in the long run"""
     explore_visits: int = 12
     """intervals that should tell of every depth before exploration is down at its floor"""

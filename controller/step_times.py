@@ -116,6 +116,13 @@ class StepTimes:
         return self._mean([model.grid for model in self.models.values()], FLAT)
 
     @property
+    def seen(self) -> Array:
+        """Intervals behind each cell of the grid, in the engine that has fewest."""
+        counts = [model.seen for model in self.models.values()]
+        fewest: Array = np.min(counts, axis=0) if counts else np.zeros_like(FLAT)
+        return fewest
+
+    @property
     def switch(self) -> float:
         """Seconds per step that a change of depth costs, over an interval of usual length."""
         costs = [np.array(model.switch_seconds) for model in self.models.values()]

@@ -19,8 +19,17 @@ from .transition import Floats
 # Coverage up to which exploration stays at its start.
 _HALF: Final = 0.5
 
+_LEAST_BELIEF: Final = 0.2
+_HALF_SEEN: Final = 2.0  # measurements after which belief is half way
 
-def chances(scores: npt.NDArray[Any], budget: float, epsilon: float = 0.0) -> Floats:
+
+def chances(
+    scores: npt.NDArray[Any],
+    budget: float,
+    epsilon: float = 0.0,
+    hopes: npt.NDArray[Any] | None = None,
+    known: npt.NDArray[Any] | None = None,
+) -> Floats:
     """Probability of every depth.
 
     Args:
@@ -28,6 +37,9 @@ def chances(scores: npt.NDArray[Any], budget: float, epsilon: float = 0.0) -> Fl
         budget: expected loss of a decision that may be spent on exploration, in units of the
             scores; 0 always takes the best.
         epsilon: share of decisions drawn uniformly besides.
+        hopes: the scores that the depths would have at best, whatever is still to be learned;
+            one whose hope is below the best score is not worth a try, and gets none.
+        known: how far the gaps are to be believed, in (0, 1]: see ``belief``.
 
     Returns:
         float64, shape (..., A), summing to 1 along the last axis.
@@ -36,24 +48,49 @@ def chances(scores: npt.NDArray[Any], budget: float, epsilon: float = 0.0) -> Fl
     best = scores.argmax(-1)[..., None]
     out = np.zeros(scores.shape)
     if budget > 0.0:
-        gaps = np.take_along_axis(scores, best, -1) - scores
-        out = 1.0 / (count + count / budget * gaps.astype(np.float64))
+        top = np.take_along_axis(scores, best, -1)
+        gaps = (top - scores).astype(np.float64)
+        if known is not None:
+            gaps *= known
+        out = 1.0 / (count + count / budget * gaps)
+        if hopes is not None:
+            out[hopes < top] = 0.0
         np.put_along_axis(out, best, 0.0, -1)
     np.put_along_axis(out, best, 1.0 - out.sum(-1, keepdims=True), -1)
     mixed: Floats = (1.0 - epsilon) * out + epsilon / count
     return mixed
 
 
-def chances_of_one(scores: list[float], best: int, budget: float, epsilon: float) -> list[float]:
+def chances_of_one(
+    scores: list[float],
+    hopes: list[float] | None,
+    known: list[float],
+    budget: float,
+    epsilon: float,
+) -> list[float]:
     """The same for one decision, in plain floats."""
-    count = len(scores)
+    count, top = len(scores), max(scores)
+    best = scores.index(top)
     out = [0.0] * count
     if budget > 0.0:
-        top, greed = scores[best], count / budget
-        out = [1.0 / (count + greed * (top - score)) for score in scores]
+        greed = count / budget
+        out = [
+            1.0 / (count + greed * (top - score) * share)
+            for score, share in zip(scores, known, strict=True)
+        ]
+        if hopes is not None:
+            out = [p if hope >= top else 0.0 for p, hope in zip(out, hopes, strict=True)]
         out[best] = 0.0
     out[best] = 1.0 - sum(out)
     return [(1.0 - epsilon) * chance + epsilon / count for chance in out]
+
+
+def belief(seen: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """How far a gap is to be believed where a depth was measured so many times, in (0, 1].
+
+    What acceptance a depth would have had is known from any deeper one, its step time is not.
+    """
+    return _LEAST_BELIEF + (1.0 - _LEAST_BELIEF) * seen / (seen + _HALF_SEEN)
 
 
 def coverage(counts: Floats, visits: int) -> float:

@@ -14,6 +14,7 @@ from torch import nn
 from .snapshot import VALUES, long_run, scalarise
 from .spaces import DEPTH_SPACE, SPEED_INDEX, Array
 from .structure import Structure
+from .transition import Floats
 
 
 class Normalise(BaseFeaturesExtractor):
@@ -101,14 +102,24 @@ class VectorQNetwork(QNetwork):
         best = scalarise(values, raw[..., SPEED_INDEX], self.base.linear).argmax(-1)
         return th.from_numpy(best)
 
-    def exported(self) -> dict[str, Array]:
-        """The layers as a snapshot holds them, the third value in its own units."""
+    def exported(self, trust: Floats | None = None) -> dict[str, Array]:
+        """The layers as a snapshot holds them, the third value in its own units.
+
+        Args:
+            trust: factors on the correction of every depth, at least k_max + 1; None for ones.
+        """
         weights: dict[str, Array] = {}
         linears = [layer for layer in self.q_net if isinstance(layer, nn.Linear)]
         for i, layer in enumerate(linears):
             weights[f"layer{i}.weight"] = layer.weight.detach().numpy().copy()
             weights[f"layer{i}.bias"] = layer.bias.detach().numpy().copy()
         last = len(linears) - 1
+        if trust is not None:
+            for value in (0, 1):
+                mine = weights[f"layer{last}.bias"][value::VALUES]
+                factors = trust[: len(mine)].astype(np.float32)
+                mine *= factors
+                weights[f"layer{last}.weight"][value::VALUES] *= factors[:, None]
         weights[f"layer{last}.weight"][2::VALUES] *= self.base.scale
         weights[f"layer{last}.bias"][2::VALUES] *= self.base.scale
         weights[f"layer{last}.bias"][2::VALUES] += self.base.shift

@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from .exploration import chances_of_one
+from .exploration import belief, chances_of_one
 from .snapshot import VALUES, Snapshot, SnapshotError
 from .spaces import DEPTH_SPACE
 from .transition import Reason
@@ -42,6 +42,7 @@ class Runner:
         self.snapshot = snapshot
         self.explored = 0.0  # chance of another depth than the best, at the latest decision
         self._best = 0  # at the latest decision
+        self._hopes: list[float] | None = None  # scores if every draft were accepted
         self._chances: list[float] | None = None  # at the latest decision; None if it was certain
         meta = snapshot.meta
         self._depths = meta.k_max + 1
@@ -66,6 +67,7 @@ class Runner:
         self._coefficients = [float(c) for c in snapshot.step_time]
         self._grid = snapshot.grid[:, : self._depths].tolist()
         self._switch = meta.switch
+        self._beliefs = belief(snapshot.seen[:, : self._depths]).tolist()
         prices = meta.prices
         self._second = prices.second
         self._positions = [
@@ -85,7 +87,7 @@ class Runner:
         Raises:
             SnapshotError: if the scores are not finite.
         """
-        scores = self.scores(observation)
+        scores, hopes = self.scores(observation), self._hopes
         best = scores.index(max(scores))
         if not isfinite(scores[best]):
             number = self.snapshot.meta.number
@@ -94,7 +96,9 @@ class Runner:
         if not explore or self._certain:
             self._best = best
             return best, 1.0, Reason.POLICY
-        chances = self._chances = chances_of_one(scores, best, self._budget, self._epsilon)
+        known = self._known(observation)
+        chances = chances_of_one(scores, hopes, known, self._budget, self._epsilon)
+        self._chances = chances
         self.explored = 1.0 - chances[best]
         left = rng.random()
         for action, chance in enumerate(chances):
@@ -117,11 +121,13 @@ class Runner:
         if not self._linear:
             return values[2::VALUES]
         speed = observation[-1]
-        known = self._structure(observation, speed)
-        return [
-            -(speed * values[i] + (1.0 - speed) * values[i + 1]) - base
-            for i, base in zip(range(0, len(values), VALUES), known, strict=True)
+        known, hoped = self._structure(observation, speed)
+        corrections = [
+            -(speed * values[i] + (1.0 - speed) * values[i + 1])
+            for i in range(0, len(values), VALUES)
         ]
+        self._hopes = [own - base for own, base in zip(corrections, hoped, strict=True)]
+        return [own - base for own, base in zip(corrections, known, strict=True)]
 
     def _network(self, observation: list[float]) -> list[float]:
         """The learned correction: VALUES numbers per depth, flat."""
@@ -137,29 +143,41 @@ class Runner:
         values: list[float] = self._output.tolist()
         return values
 
-    def _structure(self, observation: list[float], speed: float) -> list[float]:
-        """Speed x latency + (1 - speed) x cost of every depth, long run, by the structure."""
+    def _structure(self, observation: list[float], speed: float) -> tuple[list[float], list[float]]:
+        """Speed x latency + (1 - speed) x cost of every depth, long run, by the structure.
+
+        As it is, and as it would be if every draft were accepted.
+        """
         one, requests, depth, drafted, _, context = self._coefficients
         batch = max(observation[_BATCH], 1.0)
         fixed = one + batch * (requests + context * observation[_CONTEXT])
         slope = depth + drafted * batch
         dollars = self._second / batch
         grid = self._factors(batch)
-        now, switch = int(observation[_DEPTH]), self._switch
+        held, switch = int(observation[_DEPTH]), self._switch
         off = max(fixed * grid[0], 1e-4)
         off_spent = self._positions[0] + dollars * off
-        emitted, known = 1.0, []
+        emitted, known, hoped = 1.0, [], []
         for k in range(self._depths):
             if k:
                 emitted += observation[_SURVIVAL + k - 1]
             seconds = max((fixed + slope * k) * grid[k], 1e-4)
-            if k != now:
+            if k != held:
                 seconds += switch
             spent = self._positions[k] + dollars * seconds
-            known.append((speed * seconds / off + (1.0 - speed) * spent / off_spent) / emitted)
+            step = speed * seconds / off + (1.0 - speed) * spent / off_spent
+            known.append(step / emitted)
+            hoped.append(step / (1.0 + k))
         if self._gamma:
-            after = self._gamma * min(known)
-            return [(1.0 - self._gamma) * value + after for value in known]
+            now, after = 1.0 - self._gamma, self._gamma * min(known)
+            known = [now * value + after for value in known]
+            hoped = [now * value + after for value in hoped]
+        return known, hoped
+
+    def _known(self, observation: list[float]) -> list[float]:
+        """How far each depth's gap is believed at this batch size."""
+        at = min(log2(max(observation[_BATCH], 1.0)), len(self._beliefs) - 1.001)
+        known: list[float] = self._beliefs[int(at + 0.5)]
         return known
 
     def _factors(self, batch: float) -> list[float]:

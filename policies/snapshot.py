@@ -15,14 +15,16 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from .exploration import chances
+from .exploration import belief, chances
 from .prices import Prices
 from .spaces import DEPTH_SPACE, MAX_DEPTH, SPEED_INDEX, Array
 from .step_time import FEATURES
-from .structure import FLAT, Structure
+from .structure import FLAT, Structure, nearest
 from .transition import Floats
 
 SCHEMA: Final = 2
+EVERYWHERE: Final = np.full(FLAT.shape, 1e3, np.float32)
+"""As if every depth had been measured at every batch size."""
 MAX_BYTES: Final = 16 << 20
 HIDDEN: Final = (32, 32)
 """Units of the hidden layers, unless a learner is told otherwise. Small on purpose: the weights are
@@ -79,17 +81,19 @@ class Snapshot:
     ``weights`` maps ``layer{i}.weight`` (out, in) and ``layer{i}.bias`` (out,) to float32 arrays,
     i from 0; all layers but the last are followed by ReLU; the last has (k_max + 1) x VALUES
     outputs. ``step_time`` holds the step-time model's coefficients, shape (6,), and ``grid`` its
-    correction by batch size and depth, shape (KNOTS, MAX_DEPTH + 1).
+    correction by batch size and depth, shape (KNOTS, MAX_DEPTH + 1); ``seen`` says how often each
+    of its cells was measured, lately.
     """
 
     meta: Meta
     weights: dict[str, Array]
     step_time: Array
     grid: Array = field(default_factory=FLAT.copy)
+    seen: Array = field(default_factory=EVERYWHERE.copy)
     _layers: list[tuple[Array, Array]] = field(default_factory=list, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        self._layers.extend(check(self.meta, self.weights, self.step_time, self.grid))
+        self._layers.extend(check(self.meta, self.weights, self.step_time, self.grid, self.seen))
         meta = self.meta
         structure = Structure(meta.k_max, self.step_time, meta.prices, self.grid, meta.switch)
         object.__setattr__(self, "structure", structure)
@@ -131,12 +135,25 @@ class Snapshot:
         Returns:
             float64, shape (..., k_max + 1), summing to 1 along the last axis.
         """
-        meta = self.meta
-        return chances(self.scores(raw), meta.budget * meta.unit, meta.epsilon)
+        meta, values = self.meta, self.values(raw)
+        speed = raw[..., SPEED_INDEX]
+        scores = scalarise(values, speed, meta.linear)
+        hopes = None
+        if meta.linear:
+            # The same correction, on what the structure would say if every draft were accepted.
+            gain = self.structure.components(raw, hopeful=True) - self.structure.components(raw)
+            hopes = scores + (1.0 - meta.gamma) * scalarise(gain, speed, linear=True)
+        known = belief(self.seen[nearest(raw[..., _BATCH]), : meta.k_max + 1])
+        return chances(scores, meta.budget * meta.unit, meta.epsilon, hopes, known)
 
     def to_bytes(self) -> bytes:
         """As safetensors, the meta data in its header."""
-        tensors = {**self.weights, "step_time": self.step_time, "grid": self.grid}
+        tensors = {
+            **self.weights,
+            "step_time": self.step_time,
+            "grid": self.grid,
+            "seen": self.seen,
+        }
         return save_tensors(tensors, {"flyball": msgspec.json.encode(self.meta).decode()})
 
     @classmethod
@@ -153,10 +170,10 @@ class Snapshot:
             tensors = load_tensors(data)
         except (SafetensorError, msgspec.DecodeError, LookupError, ValueError, TypeError) as e:
             raise SnapshotError(f"not a snapshot: {e}") from None
-        step_time, grid = tensors.pop("step_time", None), tensors.pop("grid", None)
-        if step_time is None or grid is None:
-            raise SnapshotError("snapshot has no step_time or no grid")
-        return cls(meta, tensors, step_time, grid)
+        times = [tensors.pop(name, None) for name in ("step_time", "grid", "seen")]
+        if any(array is None for array in times):
+            raise SnapshotError("snapshot has no step_time, no grid or no seen")
+        return cls(meta, tensors, *times)
 
     @classmethod
     def load(cls, path: Path) -> Snapshot:
@@ -205,7 +222,7 @@ def scalarise(values: Array, speed: Array, linear: bool) -> Array:
 
 
 def check(
-    meta: Meta, weights: dict[str, Array], step_time: Array, grid: Array
+    meta: Meta, weights: dict[str, Array], step_time: Array, grid: Array, seen: Array
 ) -> list[tuple[Array, Array]]:
     """The layers, input first, weights transposed for ``x @ w``.
 
@@ -218,14 +235,8 @@ def check(
             f"runs schema {SCHEMA} and space {DEPTH_SPACE.name!r}"
         )
     _check_meta(meta)
-    _check_arrays({"step_time": step_time, "grid": grid, **weights})
-    if step_time.shape != (len(FEATURES),) or grid.shape != FLAT.shape:
-        raise SnapshotError(
-            f"step_time and grid have shapes {step_time.shape} and {grid.shape}, "
-            f"not ({len(FEATURES)},) and {FLAT.shape}"
-        )
-    if not ((grid > 0.01) & (grid < 100.0)).all():
-        raise SnapshotError("the grid's factors must be in (0.01, 100)")
+    _check_arrays({"step_time": step_time, "grid": grid, "seen": seen, **weights})
+    _check_step_times(step_time, grid, seen)
     if set(weights) != {f"layer{i}.{p}" for i in range(len(weights) // 2) for p in _PARTS}:
         raise SnapshotError(f"unexpected tensors: {sorted(weights)}")
     layers, width = [], DEPTH_SPACE.size
@@ -247,12 +258,23 @@ def _check_meta(meta: Meta) -> None:
         raise SnapshotError(f"budget, unit or switch outside its bounds: {meta}")
 
 
+def _check_step_times(step_time: Array, grid: Array, seen: Array) -> None:
+    if step_time.shape != (len(FEATURES),) or not grid.shape == seen.shape == FLAT.shape:
+        raise SnapshotError(
+            f"step_time, grid and seen have shapes {step_time.shape}, {grid.shape} and "
+            f"{seen.shape}, not ({len(FEATURES)},) and {FLAT.shape}"
+        )
+    if not ((grid > 0.01) & (grid < 100.0)).all() or (seen < 0.0).any():
+        raise SnapshotError("the grid's factors must be in (0.01, 100), what was seen not below 0")
+
+
 def _check_arrays(arrays: dict[str, Array]) -> None:
     for name, array in arrays.items():
         if array.dtype != np.float32 or not np.isfinite(array).all():
             raise SnapshotError(f"{name} must be finite float32 numbers")
 
 
+_BATCH: Final = DEPTH_SPACE.index("batch")
 _PARTS: Final = ("weight", "bias")
 
 

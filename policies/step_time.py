@@ -184,6 +184,11 @@ class StepTimeModel:
         return self._residuals.factors
 
     @property
+    def seen(self) -> Array:
+        """Intervals that each cell of the grid was fitted to, lately."""
+        return self._residuals.sums[1].astype(np.float32)
+
+    @property
     def switch_seconds(self) -> float:
         """Seconds that a change of depth costs."""
         return self._switch.seconds

@@ -56,19 +56,21 @@ class Structure:
         # Dollars of positions per request and step, for every depth.
         self._positions = prices.verified * (1.0 + self.depths) + prices.drafted * self.depths
 
-    def components(self, raw: Array) -> Array:
+    def components(self, raw: Array, hopeful: bool = False) -> Array:
         """Latency and cost of every depth, off = 1.0.
 
         Args:
             raw: raw observations, float32, shape (..., DEPTH_SPACE.size).
+            hopeful: as if every draft were accepted: what no depth can fall below.
 
         Returns:
             float32, shape (..., k_max + 1, 2).
         """
-        survival = raw[..., _SURVIVAL][..., : self.k_max]
-        emitted = np.ones((*raw.shape[:-1], self.k_max + 1), np.float32)
-        np.cumsum(survival, axis=-1, out=emitted[..., 1:])
-        emitted[..., 1:] += 1.0
+        emitted = np.broadcast_to(1.0 + self.depths, (*raw.shape[:-1], self.k_max + 1)).copy()
+        if not hopeful:
+            survival = raw[..., _SURVIVAL][..., : self.k_max]
+            np.cumsum(survival, axis=-1, out=emitted[..., 1:])
+            emitted[..., 1:] += 1.0
         seconds = self.decode_seconds(raw)
         off = seconds[..., :1]
         if self.switch:
@@ -134,6 +136,13 @@ def knots(batch: npt.NDArray[Any]) -> tuple[npt.NDArray[np.intp], Array]:
 
 FLAT: Final = np.ones((KNOTS, MAX_DEPTH + 1), np.float32)
 """A grid that corrects nothing."""
+
+
+def nearest(batch: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+    """The row of the grid nearest to a batch size: shapes as given."""
+    low, share = knots(batch)
+    return low + (share >= 0.5)
+
 
 _LARGEST: Final = 2.0 ** (KNOTS - 1.001)
 _ONE: Final = np.ones(1, np.float32)

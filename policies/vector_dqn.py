@@ -35,6 +35,7 @@ from .snapshot import HIDDEN, VALUES, scalarise
 from .spaces import DEPTH_SPACE, SPEED_INDEX, Array
 from .structure import Structure
 from .transition import Floats, OutcomeBatch
+from .trust import Trust
 
 Judge = Callable[[Rows, Floats], Floats]
 """Rows and a speed for each, shape (n,), to latency, cost and reward, shape (n, VALUES)."""
@@ -121,6 +122,7 @@ class VectorDQN(DQN):
         self.rng = np.random.default_rng(seed)
         self.knob = 0.5
         self.hidden = tuple(hidden)
+        self.trust = Trust()
         self.skipped = 0
         self.batch: Rows | None = None  # of the latest gradient step
         self.offending: Rows | None = None  # of the latest step whose loss was not finite
@@ -189,9 +191,29 @@ class VectorDQN(DQN):
     def updates(self, count: int) -> None:
         self._n_updates = count
 
-    def exported(self) -> dict[str, Array]:
-        """The averaged network's layers, for a snapshot."""
-        return self.q_net_target.exported()
+    def exported(self, trust: Floats | None = None) -> dict[str, Array]:
+        """The averaged network's layers, for a snapshot; ``trust`` scales each depth's."""
+        return self.q_net_target.exported(trust)
+
+    def test_on(self, rows: Rows) -> None:
+        """Let the correction tell rows that it has not learned from, and trust it accordingly."""
+        if self.base.structure is None:
+            return
+        speeds = rows.observations[:, SPEED_INDEX].astype(np.float64)
+        which, depths, every = self._every_depth(rows)
+        judged = self._judged(every, speeds[which])
+        with th.no_grad():
+            correction = self.q_net_target.correction(rows.observations)[which, depths, :2]
+        known = self.base.structure.components(rows.observations)[which, depths]
+        share = np.stack([speeds, 1.0 - speeds], axis=1)[which]
+        missed = ((1.0 - self.gamma) * (judged[:, :2] - known) * share).sum(1)
+        weights = self._weights(every.outcomes, np.isfinite(judged))
+        self.trust.add(
+            depths,
+            np.nan_to_num(missed),
+            (correction.numpy() * share).sum(1),
+            weights[:, 0].astype(np.float64),
+        )
 
     def adopt(self, weights: dict[str, Array]) -> None:
         """Carry on from a snapshot's layers.

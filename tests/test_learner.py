@@ -146,6 +146,7 @@ class TestSnapshots:
         train(learner, 50)
         learner.publish()
         learner.model.q_net_target.last.bias.data.add_(1000.0)
+        learner.model.trust.sums[:] = 1.0
         feed(learner, world, 1)
         with caplog.at_level(logging.WARNING):
             assert learner.publish() is None

@@ -24,6 +24,7 @@ class TestOffPolicyGate:
         assert learner.publish().meta.number == 1
         # All depths but the deepest look worse than they are, within all bounds.
         learner.model.q_net_target.last.bias.data[: 6 * VALUES] += 6.0
+        learner.model.trust.sums[:] = 1.0
         feed(learner, world, 50, STATES)
         with caplog.at_level(logging.WARNING):
             learner.publish()
