@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from ..policies.calibration import Calibration
-from ..policies.survival import SurvivalEstimator, Verified
+from ..policies.survival import SurvivalEstimator
+from ..policies.verified import Verified
 from .requests import RequestState
 
 
@@ -31,17 +32,22 @@ class Drafts:
             counts: of the interval that drafted them.
             verifications: drafts are those that could be accepted.
         """
-        expected = self.estimator.expected
+        estimator = self.estimator
+        expected = estimator.expected
         seen = 0
         for state, drafts, accepted in verifications:
             # What follows a rejection was verified, too, but says nothing of its own.
             tried = min(accepted + 1, drafts)
             if tried > 0:
+                if not state.tried:
+                    state.read(estimator)
                 if seen == self._turn:
                     self._judge(state, drafts, accepted)
                 seen += 1
-                counts.add(state.slot, tried, accepted)
-                state.verified(tried, accepted, expected)
+                slot = state.slot
+                its = expected[slot][tried]
+                counts.add(slot, tried, accepted, state.frailty, state.deviation, its)
+                state.verified(tried, accepted, estimator)
         if seen:
             self._turn = self._turn + 1 if self._turn + 1 < seen else 0
 
@@ -58,6 +64,9 @@ class Drafts:
         """
         estimator = self.estimator
         estimator.refresh()
+        for state in requests:
+            if not state.tried:
+                state.read(estimator)
         slots = [state.slot for state in requests] or [0]
         frailties = [state.frailty for state in requests] or [1.0]
         return [

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..policies.survival import Verified
 from ..policies.transition import Decision, Outcome
+from ..policies.verified import Verified
 from .guard_state import Stake
 from .live_policy import LivePolicy
 from .requests import RequestState

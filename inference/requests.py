@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ..policies.spaces import BEHAVIOURS, CLASSES, check_speed
-from ..policies.survival import FRAILTY_PRIOR
+from ..policies.survival import SurvivalEstimator
 
 NAMED: Final = CLASSES - len(BEHAVIOURS)
 
@@ -36,11 +36,14 @@ class RequestState:
         tried: drafted positions verified lately, decayed.
         accepted: those of them that were accepted, decayed.
         expected: rejections that its class's table expected at the positions tried, decayed.
-        frailty: multiplier on its class's hazards: the mean of a Gamma posterior, with the
-            rejections as Poisson events and 1 as the prior's mean.
+        deviation: of its history from those of its class (``FrailtyEstimator.of``).
+        frailty: multiplier on its class's hazards.
     """
 
-    __slots__ = ("accepted", "expected", "frailty", "named", "slot", "speed", "tried")
+    __slots__ = (
+        *("accepted", "deviation", "expected", "frailty"),
+        *("named", "slot", "speed", "tried"),
+    )
 
     def __init__(self, named: int | None, speed: float | None) -> None:
         self.named = named
@@ -49,16 +52,18 @@ class RequestState:
         self.tried = 0.0
         self.accepted = 0.0
         self.expected = 0.0
+        self.deviation = 0.0
         self.frailty = 1.0
 
-    def verified(self, tried: int, accepted: int, expected: list[list[float]]) -> None:
+    def verified(self, tried: int, accepted: int, estimator: SurvivalEstimator) -> None:
         """Learn from one verification.
 
         Args:
             tried: positions tried, at least one.
             accepted: those accepted, ``tried`` or one less.
-            expected: ``SurvivalEstimator.expected``.
+            estimator: of the drafter.
         """
+        expected = estimator.expected
         self.tried = self.tried * HISTORY + tried
         self.accepted = self.accepted * HISTORY + accepted
         self.expected = self.expected * HISTORY + expected[self.slot][tried]
@@ -66,12 +71,22 @@ class RequestState:
             rate = self.accepted / self.tried
             slot = EASY if rate >= EASY_FROM else MIXED if rate >= MIXED_FROM else HARD
             if slot != self.slot:
-                # Its history, measured by the class it joins: without that it would count twice,
-                # once in the class and once in the frailty.
+                # Its history, measured by the class it joins.
                 self.expected *= expected[slot][tried] / expected[self.slot][tried]
                 self.slot = slot
+        self.read(estimator)
+
+    def read(self, estimator: SurvivalEstimator) -> None:
+        """Tell the frailty from the history.
+
+        That it is empty tells something, too: verifications in the fresh class are mostly of
+        requests that stay there because they are rejected early; one that comes is easier.
+
+        Args:
+            estimator: of the drafter.
+        """
         rejected = self.tried - self.accepted
-        self.frailty = (FRAILTY_PRIOR + rejected) / (FRAILTY_PRIOR + self.expected)
+        self.deviation, self.frailty = estimator.frailties.of(self.slot, rejected, self.expected)
 
 
 class ClassNames:

@@ -4,9 +4,8 @@ Position j of a draft is tried when all before it were accepted. Its hazard is t
 it is then rejected; the survival of position j is that none of 1..j is. The table of hazards is
 one drafter's: an engine has one drafter, so it has one estimator.
 
-On top of its class's table, a request has a frailty, a multiplier on its hazards that is learned
-from its own history (the gamma frailty of survival analysis: Vaupel, Manton and Stallard 1979,
-Demography 16), so that requests are told apart that say nothing of themselves.
+On top of its class's table, a request has a frailty (``frailty``), a multiplier on its hazards that
+is learned from its own history, so that requests are told apart that say nothing of themselves.
 """
 
 from __future__ import annotations
@@ -16,51 +15,14 @@ from statistics import NormalDist
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from .frailty import FRAILTY_PRIOR, FrailtyEstimator
 from .spaces import CLASSES, MAX_DEPTH
 from .transition import Floats
+from .verified import Verified
 
 Interval = tuple[Floats, Floats]
 """Lower and upper bounds, of one shape."""
-
-FRAILTY_PRIOR: Final = 2.0
-"""Strength of a frailty's prior: as much as a history with this many rejections expected.
-
-Of 0.5 to 8, 2 predicted the embedded models' own drafts best (Brier score, held-out prompts)."""
-
-_WIDTH: Final = MAX_DEPTH + 1
-
-
-class Verified:
-    """Counts of verification, by class and position; counting one is a matter of two additions."""
-
-    __slots__ = ("_accepted", "_tried")
-
-    def __init__(self) -> None:
-        # Verifications by class and by how far they got, 0..MAX_DEPTH.
-        self._tried = [0] * (CLASSES * _WIDTH)
-        self._accepted = [0] * (CLASSES * _WIDTH)
-
-    def add(self, slot: int, tried: int, accepted: int) -> None:
-        """One request's drafts: its class, the positions tried and those accepted."""
-        self._tried[slot * _WIDTH + tried] += 1
-        self._accepted[slot * _WIDTH + accepted] += 1
-
-    def table(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Positions tried and accepted, each of shape (CLASSES, MAX_DEPTH)."""
-        return _reached(self._tried), _reached(self._accepted)
-
-    def positions(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Positions tried and accepted, of all classes together, each MAX_DEPTH long."""
-        tried, accepted = self.table()
-        return tuple(tried.sum(0).tolist()), tuple(accepted.sum(0).tolist())
-
-
-def _reached(ends: list[int]) -> npt.NDArray[np.int64]:
-    """How many got to each position or beyond, from how many ended at each."""
-    table = np.array(ends, np.int64).reshape(CLASSES, _WIDTH)
-    return table[:, :0:-1].cumsum(1)[:, ::-1]
 
 
 class SurvivalEstimator:
@@ -75,8 +37,9 @@ class SurvivalEstimator:
         position: P(position j accepted | all before it were) of all traffic, shape (MAX_DEPTH,).
         acceptance: the same by class, shape (CLASSES, MAX_DEPTH).
         later: the same of a class's positions after the first together, shape (CLASSES,).
-        expected: rejections expected of the first t positions tried, as ``expected[slot][t]``, in
-            plain floats for the hot path.
+        expected: rejections expected of the first t positions tried by a request of frailty 1, as
+            ``expected[slot][t]``, in plain floats for the hot path.
+        frailties: what a request's own history tells, by class.
     """
 
     MEMORY: Final = 0.97
@@ -97,7 +60,9 @@ class SurvivalEstimator:
     def __init__(self) -> None:
         self._tried: Floats = np.zeros((CLASSES, MAX_DEPTH))
         self._accepted: Floats = np.zeros((CLASSES, MAX_DEPTH))
+        self._exposed: Floats = np.zeros((CLASSES, MAX_DEPTH))
         self._frailty: Floats = np.ones((CLASSES, 1))
+        self.frailties = FrailtyEstimator()
         self._new: list[Verified] = []
         self._solve()
 
@@ -108,11 +73,16 @@ class SurvivalEstimator:
     def refresh(self) -> None:
         """Bring the estimates up to date with what was added."""
         news, self._new = self._new, []
-        tables = [tried_accepted for new in news if (tried_accepted := new.table())[0].any()]
-        for tried, accepted in tables:
-            self._tried = self._tried * self.MEMORY + tried
-            self._accepted = self._accepted * self.MEMORY + accepted
-        if tables:
+        any_tried = False
+        for new in news:
+            tried, accepted = new.table()
+            if tried.any():
+                any_tried = True
+                self._tried = self._tried * self.MEMORY + tried
+                self._accepted = self._accepted * self.MEMORY + accepted
+                self._exposed = self._exposed * self.MEMORY + new.exposure()
+                self.frailties.add(new, tried[:, 0], self.MEMORY)
+        if any_tried:
             self._solve()
 
     @property
@@ -168,7 +138,7 @@ class SurvivalEstimator:
         return _interval(self.acceptance, self.variance(), level)
 
     def survival_interval(self, level: float = 0.9) -> Interval:
-        """Bounds of the survival of a request of frailty 1; otherwise as ``interval``."""
+        """Bounds of the survival over a class's requests together; otherwise as ``interval``."""
         # Positions are taken as independent given the counts, so second moments multiply.
         squares = (self.variance() + self.acceptance**2).cumprod(1)
         survival = self.acceptance.cumprod(1)
@@ -194,14 +164,19 @@ class SurvivalEstimator:
             self._frailty = (FRAILTY_PRIOR + rejected.sum(1, keepdims=True)) / (
                 FRAILTY_PRIOR + expected
             )
-        prior = 1.0 - np.minimum(self._frailty * self._hazard, 1.0)
+        behind = np.minimum(self._frailty * self._hazard, 1.0)
+        prior = 1.0 - behind
         self.acceptance: Floats = (accepted + self.PRIOR * prior) / (tried + self.PRIOR)
         self.later: Floats = (accepted[:, 1:].sum(1) + self.PRIOR * prior[:, 1:].mean(1)) / (
             tried[:, 1:].sum(1) + self.PRIOR
         )
-        self._hazards = 1.0 - self.acceptance
+        # A class's deep positions are tried by its easier requests, so its hazards of frailty 1
+        # are, as those behind the classes, Breslow's: rejections over the frailties of who tried.
+        hazards = (rejected + self.PRIOR * behind) / (self._exposed + self.PRIOR)
+        self._hazards: Floats = np.minimum(hazards, 1.0)
         self._rows: list[list[float]] = self._hazards.tolist()
         self.expected: list[list[float]] = [[0.0, *row] for row in self._hazards.cumsum(1).tolist()]
+        self.frailties.solve(tried[:, 0])
 
     def _exposure(self) -> Floats:
         """Positions tried, each as many times as its class is frail; shape (MAX_DEPTH,).

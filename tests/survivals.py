@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from flyball.policies.spaces import CLASSES, MAX_DEPTH
-from flyball.policies.survival import SurvivalEstimator, Verified
+from flyball.policies.survival import SurvivalEstimator
+from flyball.policies.verified import Verified
 from hypothesis import settings
 from hypothesis import strategies as st
 

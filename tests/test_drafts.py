@@ -10,7 +10,8 @@ from flyball.inference.drafts import Drafts
 from flyball.inference.requests import RequestState
 from flyball.policies.calibration import Calibration
 from flyball.policies.spaces import BEHAVIOURS, CLASSES, MAX_DEPTH
-from flyball.policies.survival import SurvivalEstimator, Verified
+from flyball.policies.survival import SurvivalEstimator
+from flyball.policies.verified import Verified
 from hypothesis import given
 from hypothesis import strategies as st
 from survivals import HISTORIES, accepts, taught, untimed, verifications
@@ -50,9 +51,9 @@ def test_a_request_that_changes_class_takes_its_history_along() -> None:
     follow(drafts, rng, crowd, 60)
     expected = drafts.estimator.expected
     state = RequestState(None, None)
-    state.verified(4, 4, expected)
+    state.verified(4, 4, drafts.estimator)
     assert state.slot == BEHAVIOURS.index("fresh")
-    state.verified(4, 4, expected)
+    state.verified(4, 4, drafts.estimator)
     assert state.slot == EASY
     assert state.expected == pytest.approx(1.9 * expected[EASY][4])
 
@@ -60,10 +61,10 @@ def test_a_request_that_changes_class_takes_its_history_along() -> None:
 @untimed
 @given(st.lists(verifications(), min_size=1, max_size=60), HISTORIES)
 def test_a_frailty_is_finite_and_between_what_was_seen_and_one(own, history) -> None:
-    expected = taught(history).expected
+    estimator = taught(history)
     state = RequestState(4, None)
     for _, tried, accepted in own:
-        state.verified(tried, accepted, expected)
+        state.verified(tried, accepted, estimator)
     seen = (state.tried - state.accepted) / state.expected
     assert min(1.0, seen) - 1e-9 <= state.frailty <= max(1.0, seen) + 1e-9
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from flyball.policies.spaces import MAX_DEPTH
-from flyball.policies.survival import SurvivalEstimator, Verified
+from flyball.policies.survival import SurvivalEstimator
+from flyball.policies.verified import Verified
 from hypothesis import given
 from hypothesis import strategies as st
 from survivals import HISTORIES, SLOTS, accepts, taught, untimed

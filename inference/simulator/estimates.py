@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from ...policies.frailty import FRAILTY_PRIOR, FrailtyEstimator
 from ...policies.spaces import CLASSES, MAX_DEPTH, Array
-from ...policies.survival import FRAILTY_PRIOR, SurvivalEstimator
+from ...policies.survival import SurvivalEstimator
 from ...policies.transition import Floats
 from ..requests import EASY, EASY_FROM, ENOUGH, HARD, HISTORY, MIXED, MIXED_FROM
 from .compiling import compiled
@@ -22,6 +23,10 @@ PRIOR: Final = SurvivalEstimator.PRIOR
 START: Final = SurvivalEstimator.START
 ROUNDS: Final = SurvivalEstimator.ROUNDS
 TINY: Final = SurvivalEstimator.TINY
+FRAILTY_MEMORY: Final = FrailtyEstimator.MEMORY
+FRAILTY_WEIGHT: Final = FrailtyEstimator.PRIOR
+FRAILTY_START: Final = FrailtyEstimator.START
+LEAST: Final = FrailtyEstimator.LEAST
 
 
 @compiled
@@ -37,23 +42,38 @@ def learn_verification(estimate: Record, request: Record, drafts: int, accepted:
     """Count one request's drafts, at least one; what follows a rejection says nothing."""
     tried = min(accepted + 1, drafts)
     slot = request.slot
+    if request.tried == 0.0:
+        read_history(estimate, request)
     for j in range(tried):
         estimate.new_tried[slot, j] += 1.0
+        estimate.new_exposed[slot, j] += request.frailty
     for j in range(accepted):
         estimate.new_accepted[slot, j] += 1.0
+    expected, deviation = estimate.expected[slot, tried], request.deviation
+    estimate.new_deviation[slot] += deviation
+    estimate.new_told[slot] += (tried - accepted - expected) * deviation
+    estimate.new_informed[slot] += expected * deviation * deviation
     request.tried = request.tried * HISTORY + tried
     request.accepted = request.accepted * HISTORY + accepted
-    request.expected = request.expected * HISTORY + estimate.expected[slot, tried]
+    request.expected = request.expected * HISTORY + expected
     if request.named < 0 and request.tried >= ENOUGH:
         rate = request.accepted / request.tried
         slot = EASY if rate >= EASY_FROM else MIXED if rate >= MIXED_FROM else HARD
         # Its history, measured by the class it joins.
         if slot != request.slot:
-            expected = estimate.expected
-            request.expected *= expected[slot, tried] / expected[request.slot, tried]
+            request.expected *= estimate.expected[slot, tried] / expected
             request.slot = slot
+    read_history(estimate, request)
+
+
+@compiled
+def read_history(estimate: Record, request: Record) -> None:
+    """The deviation of a request's history and its frailty; due too while that is empty."""
     rejected = request.tried - request.accepted
-    request.frailty = (FRAILTY_PRIOR + rejected) / (FRAILTY_PRIOR + request.expected)
+    excess = (rejected - request.expected) / (FRAILTY_PRIOR + request.expected)
+    request.deviation = excess - estimate.centre[request.slot]
+    frailty = 1.0 + estimate.credibility[request.slot] * request.deviation
+    request.frailty = max(frailty, LEAST)
 
 
 @compiled
@@ -65,12 +85,27 @@ def learn_interval(estimate: Record) -> None:
     if any_tried == 0.0:
         return
     for c in range(CLASSES):
+        _learn_histories(estimate, c)
         for j in range(MAX_DEPTH):
             estimate.tried[c, j] = estimate.tried[c, j] * MEMORY + estimate.new_tried[c, j]
             estimate.accepted[c, j] = estimate.accepted[c, j] * MEMORY + estimate.new_accepted[c, j]
+            estimate.exposed[c, j] = estimate.exposed[c, j] * MEMORY + estimate.new_exposed[c, j]
             estimate.new_tried[c, j] = 0.0
             estimate.new_accepted[c, j] = 0.0
+            estimate.new_exposed[c, j] = 0.0
     estimate.stale = True
+
+
+@compiled
+def _learn_histories(estimate: Record, c: int) -> None:
+    """What the histories of a class's requests told, as ``FrailtyEstimator.add``."""
+    excess = estimate.new_deviation[c] + estimate.new_tried[c, 0] * estimate.centre[c]
+    estimate.excess[c] = estimate.excess[c] * MEMORY + excess
+    estimate.told[c] = estimate.told[c] * FRAILTY_MEMORY + estimate.new_told[c]
+    estimate.informed[c] = estimate.informed[c] * FRAILTY_MEMORY + estimate.new_informed[c]
+    estimate.new_deviation[c] = 0.0
+    estimate.new_told[c] = 0.0
+    estimate.new_informed[c] = 0.0
 
 
 @compiled
@@ -86,7 +121,7 @@ def add_survival(estimate: Record, slot: int, frailty: float, weight: float, out
     """Add a request's P(positions 1..j all accepted), times a weight, to ``out[j - 1]``."""
     alive = weight
     for j in range(MAX_DEPTH):
-        alive *= 1.0 - min((1.0 - estimate.acceptance[slot, j]) * frailty, 1.0)
+        alive *= 1.0 - min(estimate.hazards[slot, j] * frailty, 1.0)
         out[j] += alive
 
 
@@ -137,18 +172,22 @@ def _frailty(estimate: Record, c: int) -> float:
 
 @compiled
 def _solve_class(estimate: Record, c: int) -> None:
-    """A class's acceptance by position, that of its later ones together, rejections expected."""
+    """A class's acceptance and hazards by position, rejections expected, what histories tell."""
     frailty, expected = estimate.frailty[c], 0.0
     tried = accepted = later = 0.0
     for j in range(MAX_DEPTH):
         t, a = estimate.tried[c, j], estimate.accepted[c, j]
-        prior = 1.0 - min(frailty * estimate.hazard[j], 1.0)
-        acceptance = (a + PRIOR * prior) / (t + PRIOR)
-        estimate.acceptance[c, j] = acceptance
-        expected += 1.0 - acceptance
+        behind = min(frailty * estimate.hazard[j], 1.0)
+        estimate.acceptance[c, j] = (a + PRIOR * (1.0 - behind)) / (t + PRIOR)
+        hazard = min((t - a + PRIOR * behind) / (estimate.exposed[c, j] + PRIOR), 1.0)
+        estimate.hazards[c, j] = hazard
+        expected += hazard
         estimate.expected[c, j + 1] = expected
         if j:
             tried += t
             accepted += a
-            later += prior / (MAX_DEPTH - 1)
+            later += (1.0 - behind) / (MAX_DEPTH - 1)
     estimate.later[c] = (accepted + PRIOR * later) / (tried + PRIOR)
+    estimate.centre[c] = estimate.excess[c] / (estimate.tried[c, 0] + FRAILTY_WEIGHT)
+    told = FRAILTY_WEIGHT * FRAILTY_START + estimate.told[c]
+    estimate.credibility[c] = max(told / (FRAILTY_WEIGHT + estimate.informed[c]), 0.0)

@@ -7,7 +7,7 @@ from typing import Final
 
 from ...policies.spaces import CLASSES, DEPTH_SPACE, MAX_DEPTH, SPEED_INDEX, Array
 from .compiling import compiled
-from .estimates import add_survival, refresh
+from .estimates import add_survival, read_history, refresh
 from .state import Record, Records, World
 from .traces import Integers
 
@@ -99,6 +99,8 @@ def _observe_requests(
         request = requests[order[i]]
         if request.computed >= request.goal and request.tokens > 0:
             out[_SHARE + request.slot] += weight
+            if request.tried == 0.0:
+                read_history(estimate, request)
             add_survival(estimate, request.slot, request.frailty, weight, survival)
 
 

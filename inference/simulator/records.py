@@ -77,6 +77,7 @@ REQUEST: Final = np.dtype(
         ("tried", "f8"),  # its own history, decayed
         ("accepted", "f8"),
         ("expected", "f8"),  # rejections, by the estimates for its class
+        ("deviation", "f8"),  # of its history from those of its class
         ("frailty", "f8"),  # times its class's hazards
     ]
 )
@@ -133,6 +134,15 @@ ESTIMATE: Final = np.dtype(
         ("accepted", "f8", (CLASSES, MAX_DEPTH)),
         ("new_tried", "f8", (CLASSES, MAX_DEPTH)),
         ("new_accepted", "f8", (CLASSES, MAX_DEPTH)),
+        ("exposed", "f8", (CLASSES, MAX_DEPTH)),  # frailties of those that tried
+        ("new_exposed", "f8", (CLASSES, MAX_DEPTH)),
+        # The same of what requests' histories told, by class.
+        ("excess", "f8", (CLASSES,)),
+        ("told", "f8", (CLASSES,)),
+        ("informed", "f8", (CLASSES,)),
+        ("new_deviation", "f8", (CLASSES,)),
+        ("new_told", "f8", (CLASSES,)),
+        ("new_informed", "f8", (CLASSES,)),
         ("stale", "?"),  # whether the decayed counts hold what the rest does not know of
         # What follows from them, by the names that SurvivalEstimator gives it.
         ("hazard", "f8", (MAX_DEPTH,)),  # behind all classes
@@ -140,7 +150,10 @@ ESTIMATE: Final = np.dtype(
         ("position", "f8", (MAX_DEPTH,)),
         ("acceptance", "f8", (CLASSES, MAX_DEPTH)),
         ("later", "f8", (CLASSES,)),
+        ("hazards", "f8", (CLASSES, MAX_DEPTH)),  # of frailty 1
         ("expected", "f8", (CLASSES, MAX_DEPTH + 1)),
+        ("centre", "f8", (CLASSES,)),
+        ("credibility", "f8", (CLASSES,)),
     ]
 )
 

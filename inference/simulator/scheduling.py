@@ -146,6 +146,7 @@ def _seat(world: World, engine: Record, request: Record, one: Record) -> None:
     request.tried = 0.0
     request.accepted = 0.0
     request.expected = 0.0
+    request.deviation = 0.0
     request.frailty = 1.0
     set_acceptance(request, kind, one.offset)
 
