@@ -43,7 +43,7 @@ class SurvivalEstimator:
     """
 
     MEMORY: Final = 0.97
-    """Weight of the past, per interval in which something was verified."""
+    """Weight of the past, per interval."""
 
     PRIOR: Final = 4.0
     """Strength of an estimate's prior: as much as this many positions tried."""
@@ -71,18 +71,19 @@ class SurvivalEstimator:
         self._new.append(new)
 
     def refresh(self) -> None:
-        """Bring the estimates up to date with what was added."""
+        """Bring the estimates up to date with what was added.
+
+        An interval in which nothing was drafted makes what is known older, too: otherwise a depth
+        of 0, once chosen for traffic that is hard, would be kept by what that traffic had told.
+        """
         news, self._new = self._new, []
-        any_tried = False
         for new in news:
             tried, accepted = new.table()
-            if tried.any():
-                any_tried = True
-                self._tried = self._tried * self.MEMORY + tried
-                self._accepted = self._accepted * self.MEMORY + accepted
-                self._exposed = self._exposed * self.MEMORY + new.exposure()
-                self.frailties.add(new, tried[:, 0], self.MEMORY)
-        if any_tried:
+            self._tried = self._tried * self.MEMORY + tried
+            self._accepted = self._accepted * self.MEMORY + accepted
+            self._exposed = self._exposed * self.MEMORY + new.exposure()
+            self.frailties.add(new, tried[:, 0], self.MEMORY)
+        if news:
             self._solve()
 
     @property

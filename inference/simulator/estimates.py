@@ -78,12 +78,7 @@ def read_history(estimate: Record, request: Record) -> None:
 
 @compiled
 def learn_interval(estimate: Record) -> None:
-    """All drafts of an interval are verified: add its counts, if there were any."""
-    any_tried = 0.0
-    for c in range(CLASSES):
-        any_tried += estimate.new_tried[c, 0]
-    if any_tried == 0.0:
-        return
+    """All drafts of an interval are verified: add its counts; without any, all grows older."""
     for c in range(CLASSES):
         _learn_histories(estimate, c)
         for j in range(MAX_DEPTH):
