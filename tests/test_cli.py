@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 from factories import World
 from flyball import __version__
 from flyball.controller.cli import main
-from flyball.inference.models import family
+from flyball.inference.models import corpus, family
 from ports import free_ports
 from profiles import profile
 from running import ControllerUnderTest, Peer, until
@@ -123,6 +124,12 @@ def test_status_is_a_table_or_json(run: Run, controller: ControllerUnderTest) ->
         peer.report(World().transitions(10))
         until(lambda: _live(controller, "tabled"))
         _, out, _ = run("status", "--once")
+        assert "depth 3 (pin 9)" not in out
+        peer.beat(decisions=12345, pin=9, ignored=2, last_ignored="flyball_class [/] was odd")
+        until(lambda: controller.client.status()["engines"][-1]["pin"] == 9)
+        _, out, _ = run("status", "--once")
+        assert "depth 3 (pin 9)" in out
+        assert "2 flyball_class [/]" in out
         assert "tabled" in out
         assert "12345" in out
         assert "accepted at" in out
@@ -312,6 +319,28 @@ def test_a_profile_that_cannot_be_measured_is_refused_before_an_engine_is_starte
     assert "is a folder" in run.refused("profile", "--out", str(tmp_path))
     assert "bfloat16, float16, float32" in run.refused("profile", "--dtype", "int8")
     assert "no model folder" in run.refused("profile", "--target", str(tmp_path / "none"))
+
+
+def test_a_device_that_is_none_is_refused_before_anything_is_trained(
+    run: Run, tmp_path: Path
+) -> None:
+    work = tmp_path / "work"
+    assert "'nosuch'" in run.refused("models", "train", "--device", "nosuch", "--work", str(work))
+    assert not work.exists()
+
+
+def test_training_says_what_it_does_and_how_to_go_on_once_stopped(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted() -> tuple[str, ...]:
+        signal.raise_signal(signal.SIGINT)
+        return ("def one(): return 1",)
+
+    monkeypatch.setattr(corpus, "tokenizer_texts", interrupted)
+    code, out, _ = run("models", "train", "--work", str(tmp_path), "--weights", str(tmp_path))
+    assert code == 130
+    assert "training the tokenizer" in out
+    assert f"the same command goes on from what is in {tmp_path}" in out
 
 
 def test_tensorboard_without_a_run_says_so(run: Run, tmp_path: Path) -> None:
