@@ -90,6 +90,7 @@ class ProfileOptions(EngineOptions):
             raise ValueError(f"--k-max must be in [1, {MAX_DEPTH}], not {self.k_max}")
         if self.minutes is not None and not 0.0 < self.minutes <= 24 * 60:
             raise ValueError(f"--minutes must be in (0, 1440], not {self.minutes}")
+        identity.check_dtype(self.dtype)
 
     @property
     def seconds(self) -> float:

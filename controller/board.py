@@ -37,7 +37,7 @@ class Board:
         self._parts: list[Rows] = []
         self._beats: dict[str, Beat] = {}
         self._heard: dict[str, float] = {}
-        self._emitted: dict[str, int] = {}  # by engine, at the last point
+        self._emitted: dict[str, tuple[float, int]] = {}  # by engine: when, how many tokens
         self._falls: dict[str, int] = {}  # by engine, those that were told
         self._queue = 0
         self._since = time.monotonic()
@@ -59,7 +59,7 @@ class Board:
         engine = beat.info.engine
         if engine in self._beats or len(self._beats) < 256:
             self._beats[engine], self._heard[engine] = beat, time.monotonic()
-            self._emitted.setdefault(engine, beat.totals.emitted)
+            self._emitted.setdefault(engine, (beat.at, beat.totals.emitted))
         self._queue = queue
 
     @property
@@ -122,7 +122,7 @@ class Board:
         self.logger.record("time/updates_per_second", (updates - before) / seconds)
         for tag, value in values.items():
             self.logger.record(tag, value)
-        self.logger.record("serve/tokens_per_second", self._tokens() / seconds)
+        self.logger.record("serve/tokens_per_second", self._tokens_per_second())
         self._wire()
         self._guards()
         self.logger.dump(step)
@@ -137,13 +137,16 @@ class Board:
         """Close the event file."""
         self.logger.close()
 
-    def _tokens(self) -> int:
-        """What the engines emitted since the last point, by their beats."""
-        tokens = 0
+    def _tokens_per_second(self) -> float:
+        """What the engines emitted since the last point, by their beats and their clocks."""
+        rate = 0.0
         for engine, beat in self._beats.items():
-            before, self._emitted[engine] = self._emitted[engine], beat.totals.emitted
-            tokens += max(beat.totals.emitted - before, 0)  # less than before: started again
-        return tokens
+            at, before = self._emitted[engine]
+            self._emitted[engine] = beat.at, beat.totals.emitted
+            if beat.at > at:
+                # Fewer than before: the engine was started again.
+                rate += max(beat.totals.emitted - before, 0) / (beat.at - at)
+        return rate
 
     def _wire(self) -> None:
         self.logger.record("wire/queue", self._queue)

@@ -1,7 +1,8 @@
 """Checkpoints: a folder of safetensors and one JSON file, written whole or not at all.
 
-``checkpoint`` is the newest, ``checkpoint.previous`` the one before. A damaged one is set aside
-as ``checkpoint.damaged-<time>``, never deleted and never read again.
+``checkpoint`` is the newest, ``checkpoint.previous`` the one before, from which a learner resumes
+where the newest is damaged. A damaged one is set aside as ``<name>.damaged-<time>``, never deleted
+and never read again.
 """
 
 from __future__ import annotations
@@ -81,20 +82,17 @@ def read(folder: Path, kind: type[State]) -> tuple[State, dict[str, Tensors]]:
     return state, groups
 
 
-def find(folder: Path) -> Path | None:
-    """The checkpoint to resume from, if there is one.
+def find(folder: Path) -> list[Path]:
+    """The checkpoints to resume from, the newest first.
 
-    It is the previous one where a writer was killed between setting that aside and putting the
-    new one in its place.
+    It is the previous one alone where a writer was killed between setting that aside and putting
+    the new one in its place.
     """
-    for candidate in (folder, _beside(folder, "previous")):
-        if candidate.exists():
-            return candidate
-    return None
+    return [there for there in (folder, _beside(folder, "previous")) if there.exists()]
 
 
 def set_aside(folder: Path, reason: str) -> Path:
-    """Give a damaged checkpoint another name, and say so."""
+    """Give a damaged checkpoint another name, and say so; its new name."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
     aside = _beside(folder, f"damaged-{stamp}")
     for count in range(1, 1000):
@@ -102,9 +100,7 @@ def set_aside(folder: Path, reason: str) -> Path:
             break
         aside = _beside(folder, f"damaged-{stamp}-{count}")
     folder.rename(aside)
-    previous = _beside(folder, "previous")
-    hint = f"; an older one is at {previous}" if previous.exists() else ""
-    log.error("damaged checkpoint set aside as %s, starting fresh: %s%s", aside, reason, hint)
+    log.error("damaged checkpoint set aside as %s: %s", aside, reason)
     return aside
 
 

@@ -45,7 +45,7 @@ def check_beat(beat: Beat) -> None:
     guard = beat.guard
     told = (guard.ratio or 0.0, guard.low or 0.0, guard.high or 0.0)
     guarded = (guard.falls, guard.seconds_left, guard.evidence, guard.explored, *told)
-    figures = (info.parameter_ratio, beat.at, *held_up, *guarded, *totals, *scores)
+    figures = (info.parameter_ratio, beat.at, beat.ignored, *held_up, *guarded, *totals, *scores)
     if not all(math.isfinite(f) and f >= 0 for f in figures):
         raise ValueError(f"figures of a beat must be finite and not negative, got {figures}")
     if max(scores, default=0.0) > 1.0:
@@ -81,9 +81,12 @@ class EngineView:
     def hear(self, beat: Beat, now: float) -> None:
         """Take a beat."""
         self.beat, self.seen = beat, now
-        if self._totals and beat.totals.steps < self._totals[-1][1].steps:
-            self._totals.clear()  # the engine was started again
-        self._totals.append((now, beat.totals))
+        if self._totals:
+            at, totals = self._totals[-1]
+            if beat.totals.steps < totals.steps or beat.at < at:
+                self._totals.clear()  # the engine was started again, or its clock set back
+        # By the engine's clock: beats that waited for a controller all arrive at once.
+        self._totals.append((beat.at, beat.totals))
 
     def hold(self, transitions: Iterable[Transition]) -> int:
         """Keep transitions until the first beat says whose they are; those that had no room."""
@@ -129,10 +132,11 @@ class EngineView:
 
     def _rates(self, now: float, prices: Prices) -> dict[str, float | None]:
         """By the beats within the window; None for what is not known."""
-        while len(self._totals) > 2 and now - self._totals[0][0] > WINDOW:
+        end, last = self._totals[-1]
+        while len(self._totals) > 2 and end - self._totals[0][0] > WINDOW:
             self._totals.popleft()
-        (start, first), (end, last) = self._totals[0], self._totals[-1]
-        if now - end > WINDOW:
+        start, first = self._totals[0]
+        if now - self.seen > WINDOW:
             first = last  # nothing was heard, so nothing is known
         emitted = last.emitted - first.emitted
         latency = last.request_seconds - first.request_seconds

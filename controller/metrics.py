@@ -31,6 +31,7 @@ _ENGINE_COUNTERS: Final = (
     ("dropped_transitions", "transitions dropped because the queue was full", "dropped"),
     ("refused_orders", "messages from the controller that were refused", "refused"),
     ("faults", "faults of the governor", "faults"),
+    ("ignored_hints", "hints of requests that were not followed", "ignored"),
 )
 _GUARD_GAUGES: Final = (
     ("guard_fallen_back", "1 while the guard holds the engine to a static depth", "fallen_back"),

@@ -107,12 +107,19 @@ class Registry:
             pointed = [int(text)] if text.isdecimal() else []
         except (OSError, UnicodeDecodeError):
             pointed = []
-        for number in pointed + self._numbers[::-1]:
+        reasons = []
+        found = None
+        for number in dict.fromkeys(pointed + self._numbers[::-1]):
             try:
-                return self.get(number)
+                found = self.get(number)
+                break
             except (RegistryError, SnapshotError) as e:
-                log.error("snapshot %d cannot be used: %s", number, e)
-        return None
+                reasons.append(f"snapshot {number} cannot be used: {e}")
+        if reasons:
+            others = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+            instead = f"snapshot {found.meta.number} is" if found else "none is"
+            log.error("%s%s; %s in force", reasons[0], others, instead)
+        return found
 
     def _prune(self) -> None:
         current = self._current.meta.number if self._current else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..envs.rewards import RewardError, load_reward
@@ -40,20 +41,36 @@ def make_model(settings: LearnerSettings, k_max: int, judge: Judge, updates: int
 
 def resume(learner: Learner) -> None:
     """Carry on from the run's checkpoint; what the settings name wins over what it says."""
-    settings, folder = learner.settings, checkpoints.find(learner.run / CHECKPOINT)
-    if folder is not None:
-        try:
-            _restore(learner, *checkpoints.read(folder, LearnerState))
-            log.info("resumed from %s: %d transitions", folder, learner.state.transitions)
-        except CheckpointError as e:
-            checkpoints.set_aside(folder, str(e))
-            learner.state, learner.model = LearnerState(), None
-            learner.times.models.clear()
-            learner.relabel.reward = load_reward(settings.reward or REWARD)
+    settings = learner.settings
+    _resume_from(learner, checkpoints.find(learner.run / CHECKPOINT))
     if settings.reward is not None and settings.reward != learner.state.reward:
         learner.set_reward(settings.reward, load_reward(settings.reward))
     if settings.speed is not None:
         learner.speed(settings.speed)
+
+
+def _resume_from(learner: Learner, folders: list[Path]) -> None:
+    """Carry on from the first checkpoint that is sound; the damaged ones are set aside."""
+    damaged = False
+    for folder in folders:
+        try:
+            _restore(learner, *checkpoints.read(folder, LearnerState))
+        except CheckpointError as e:
+            checkpoints.set_aside(folder, str(e))
+            learner.state, learner.model = LearnerState(), None
+            learner.times.models.clear()
+            learner.relabel.reward = load_reward(learner.settings.reward or REWARD)
+            damaged = True
+        else:
+            log.info("resumed from %s: %d transitions", folder, learner.state.transitions)
+            break
+    else:
+        if damaged:
+            log.error("no checkpoint is sound: the learner is starting fresh")
+    if damaged:
+        current = learner.registry.current
+        force = f"snapshot {current.meta.number} stays" if current else "no snapshot is"
+        log.warning("%s in force until the next one", force)
 
 
 def _restore(learner: Learner, state: LearnerState, groups: dict[str, Tensors]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 RUNS: Final = Path("runs")
+_EVENTS: Final = "events.out.tfevents.*"  # TensorBoard's files
 
 
 class RunError(ValueError):
@@ -26,10 +27,26 @@ def newest_run(root: Path = RUNS) -> Path:
     Raises:
         RunError: if there is none.
     """
-    events = list(root.rglob("events.out.tfevents.*"))
+    events = list(root.rglob(_EVENTS))
     if not events:
         raise RunError(f"no run in {root.resolve()}; `flyball serve` makes one, or name a folder")
     return max(events, key=lambda file: file.stat().st_mtime).parent
+
+
+def check_run(folder: Path) -> Path:
+    """A folder that TensorBoard can show, as it was given.
+
+    Raises:
+        RunError: if it is not there, or nothing was written for TensorBoard in or below it.
+    """
+    if not folder.is_dir():
+        raise RunError(f"no folder {folder}; give the folder of a run")
+    if next(folder.rglob(_EVENTS), None) is None:
+        raise RunError(
+            f"{folder} is no run: there is nothing for TensorBoard in or below it; without a "
+            "folder, the run that was written to last is shown"
+        )
+    return folder
 
 
 class RunLock:

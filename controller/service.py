@@ -209,7 +209,11 @@ def _timed(name: str) -> Iterator[None]:
     took = time.monotonic() - started
     if took > _SLOW:
         worked = time.process_time() - worked
-        log.warning("controller: %s took %.1f s, %.1f s of them on a core", name, took, worked)
+        busy = ": the machine is busy" if worked < 0.5 * took else ""
+        log.warning(
+            "the controller's loop stood still for %.1f s in %s (%.1f s of CPU)%s",
+            *(took, name, worked, busy),
+        )
 
 
 def _learner(options: ServiceOptions) -> Learner:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,12 +11,13 @@ from ..inference import identity, profile
 from ..inference.models import family
 from ..inference.wire import check_engine_name, parse_address
 from ..policies.prices import price_list
-from ..policies.spaces import MAX_DEPTH, check_depth, check_speed
+from ..policies.spaces import MAX_DEPTH, check_speed
 from .duty import Duty
 from .http import parse_http
 from .runs import RunLock, new_run
 from .security import ServerKeys, check_exposure, load_token
 from .supervise import ControllerProcess, check_ports
+from .vllm_options import check_extra, find_cores
 
 if TYPE_CHECKING:
     from ..inference.vllm.server import EngineProcess
@@ -60,9 +60,15 @@ def check(options: ServeOptions) -> tuple[EngineProcess, ControllerProcess | Non
     target, draft = _models(options)
     if not 1 <= options.k_max <= MAX_DEPTH:
         raise ValueError(f"--k-max must be in [1, {MAX_DEPTH}], not {options.k_max}")
-    check_depth(options.static_depth, options.k_max)
+    if not 0 <= options.static_depth <= options.k_max:
+        raise ValueError(
+            f"--static-depth must be in [0, {options.k_max}], up to --k-max, not "
+            f"{options.static_depth}"
+        )
     check_engine_name(options.engine)
-    cores = parse_cores(options.engine_cores)
+    identity.check_dtype(options.dtype)
+    check_extra(options.extra)
+    cores = find_cores(options.engine_cores)
     _check_profile(options, target, draft, cores)
     ports = [("the OpenAI API (--port)", "127.0.0.1", options.port)]
     if options.controller is None:
@@ -177,21 +183,3 @@ _ANY = ("0.0.0.0", "*", "localhost")  # noqa: S104 - compared with, not bound to
 
 def _bindable(host: str) -> str:
     return "127.0.0.1" if host == "localhost" else host
-
-
-def parse_cores(text: str | None) -> frozenset[int] | None:
-    """Processor numbers from a text such as ``0-3`` or ``0,2``; None for none.
-
-    Raises:
-        ValueError: if it is no such text.
-    """
-    if text is None:
-        return None
-    cores: set[int] = set()
-    for part in text.split(","):
-        match = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", part)
-        found = range(int(match[1]), int(match[2] or match[1]) + 1) if match else range(0)
-        if not found:
-            raise ValueError(f"--engine-cores must be like 0-3 or 0,2, not {text!r}")
-        cores.update(found)
-    return frozenset(cores)

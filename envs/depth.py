@@ -169,10 +169,21 @@ class DepthEnv(gymnasium.Env[Array, np.int64]):
                 self._keep_busy()
                 if time.monotonic() > deadline:
                     raise NoAnswerError(
-                        f"{e} (waited {self.patience:g} s); send the engine requests, or give the "
-                        'environment workload="mixed" and the url of the engine\'s API'
+                        f"{e} (waited {self.patience:g} s); {self._remedy()}"
                     ) from None
             time.sleep(_RETRY)
+
+    def _remedy(self) -> str:
+        """What to do about an engine that measures nothing."""
+        if self._settings is None:
+            return (
+                'give the environment workload="mixed" and the url of the engine\'s API, and it '
+                "sends them itself"
+            )
+        return (
+            f"the workload goes to {self._settings.url}: is that engine {self.engine!r}, and in "
+            "another mode than off? If it is only slow, give more patience"
+        )
 
     def _observation(self, raw: bytes | None) -> Array:
         """Normalised, at the environment's own speed; None repeats the last one."""

@@ -96,7 +96,7 @@ def _make(found: Any, place: str, parameters: dict[str, float]) -> Reward:
         )
     try:
         return found(**parameters)
-    except Exception as e:
+    except (Exception, SystemExit) as e:
         raise RewardError(f"reward {place!r} cannot be made: {type(e).__name__}: {e}") from e
 
 

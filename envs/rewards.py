@@ -183,7 +183,7 @@ def _call(reward: Reward, inputs: RewardInputs) -> Floats:
         # Rows that are not finite are passed along too; their warnings would mean nothing.
         with np.errstate(all="ignore"):
             values = np.asarray(reward(inputs))
-    except Exception as e:
+    except (Exception, SystemExit) as e:  # their code must not end ours
         raise RewardError(f"reward {reward.name!r} raised {type(e).__name__}: {e}") from e
     if values.shape != (len(inputs),):
         raise RewardError(

@@ -31,7 +31,7 @@ from .interval import Flight, Interval
 from .live_policy import PolicyError
 from .meters import Meters
 from .orders import OrderBook, Orders
-from .requests import ClassNames, RequestState, request_state
+from .requests import Hints, RequestState
 from .wire import Beat, EngineInfo, Mode
 
 log = logging.getLogger("flyball")
@@ -87,7 +87,7 @@ class Governor:
         self._prices = compute_prices(info.parameter_ratio)  # until a snapshot says others
         self.book = OrderBook(info, orders, seed)
         self.steps_per_interval = interval
-        self.names = ClassNames()
+        self.hints = Hints()
         self.drafts = Drafts()
         self.decisions = self.dropped = self.faults = 0
         self.last_fault = ""
@@ -202,7 +202,7 @@ class Governor:
     def admit(self, arguments: dict[str, object] | None) -> RequestState:
         """A new request, with its ``vllm_xargs``."""
         self._meters.arrivals += 1
-        return request_state(arguments, self.names)
+        return self.hints.state(arguments)
 
     def fault(self, error: Exception) -> None:
         """Something of ours failed; the engine goes on, after a few faults without us."""
@@ -224,13 +224,13 @@ class Governor:
         current = self._current
         idle = self._is_idle(time.perf_counter())
         return Beat(
-            info=_with_classes(self.info, self.names.padded()),
+            info=_with_classes(self.info, self.hints.names.padded()),
             at=time.time(),
             mode=orders.mode,
             speed=orders.speed,
             depth=current.decision.applied if current else self._static(orders),
             version=orders.version,
-            pin=orders.pin.number if orders.pin else 0,
+            pin=orders.pin.number if orders.pin and orders.pinned is not None else 0,
             running=0 if idle else self._running,
             waiting=0 if idle else self._waiting,
             decisions=self.decisions,
@@ -247,6 +247,8 @@ class Governor:
             survival_brier=brier,
             survival_ece=ece,
             guard=self._guard_state(orders),
+            ignored=self.hints.ignored,
+            last_ignored=self.hints.last_ignored,
         )
 
     def _guard_state(self, orders: Orders) -> GuardState:

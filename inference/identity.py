@@ -13,13 +13,14 @@ from typing import Final
 import msgspec
 
 from .compiler import has_compiler
+from .models.family import WEIGHT_FILES
 from .vllm.identity import versions
 from .wire import EngineInfo
 
 VLLM: Final = "vllm"
 """The kind of engine that vLLM is."""
 
-_WEIGHTS: Final = (".safetensors", ".bin", ".gguf", ".pt")
+DTYPES: Final = ("bfloat16", "float16", "float32")
 _EAGER: Final = "--enforce-eager"
 
 
@@ -59,6 +60,17 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 _FIELDS: Final = Identity.__struct_fields__
+
+
+def check_dtype(dtype: str) -> str:
+    """A data type of weights, as it was given.
+
+    Raises:
+        ValueError: naming those there are.
+    """
+    if dtype not in DTYPES:
+        raise ValueError(f"--dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
+    return dtype
 
 
 def of_models(
@@ -116,7 +128,7 @@ def model_hash(folder: Path) -> str:
     """
     found = hashlib.sha256((folder / "config.json").read_bytes())
     for file in sorted(folder.iterdir()):
-        if file.suffix in _WEIGHTS:
+        if file.suffix in WEIGHT_FILES:
             found.update(f"{file.name} {file.stat().st_size}\n".encode())
     return found.hexdigest()[:16]
 

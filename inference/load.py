@@ -113,12 +113,19 @@ _decoder = msgspec.json.Decoder(_Completion)
 
 
 def prompt_stream(workload: str, seed: int, pool: int = _POOL) -> Iterator[Prompt]:
-    """Endless prompts of a workload, its classes in turn; the same seed gives the same."""
-    classes = WORKLOADS[workload]
-    pools = [prompts(content_class, pool, seed) for content_class in classes]
+    """Endless prompts of a workload, its classes in turn; the same seed gives the same.
+
+    They are made here and now, which takes seconds the first time: nobody should wait for traffic
+    that waits for its prompts.
+    """
+    pools = [prompts(content_class, pool, seed) for content_class in WORKLOADS[workload]]
+    return _in_turn(pools)
+
+
+def _in_turn(pools: list[list[Prompt]]) -> Iterator[Prompt]:
     for i in itertools.count():
-        own = pools[i % len(classes)]
-        yield own[i // len(classes) % len(own)]
+        own = pools[i % len(pools)]
+        yield own[i // len(pools) % len(own)]
 
 
 class Load:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import Final
 
 from ..policies.spaces import BEHAVIOURS, CLASSES, check_speed
 from ..policies.survival import SurvivalEstimator
 
+CLASS_HINT: Final = "flyball_class"
+SPEED_HINT: Final = "flyball_speed"
+
 NAMED: Final = CLASSES - len(BEHAVIOURS)
+"""Classes that requests can name."""
 
 FRESH, HARD, MIXED, EASY = range(len(BEHAVIOURS))
 """Slots of the behaviours."""
@@ -109,18 +114,51 @@ class ClassNames:
         return (*self.names, *("",) * (CLASSES - len(self.names)))
 
 
-def request_state(arguments: dict[str, object] | None, names: ClassNames) -> RequestState:
-    """State for a new request from its ``vllm_xargs``.
+class Hints:
+    """Takes what requests say of themselves in their ``vllm_xargs``.
 
-    ``flyball_class`` names its class, ``flyball_speed`` its speed in [0, 1]. A value that makes
-    no sense is as if it were not there: a hint must never fail a request.
+    ``flyball_class`` names a request's class, ``flyball_speed`` its speed in [0, 1]. A hint must
+    never fail a request: one that cannot be followed is as if it were not there, and counted.
+
+    Attributes:
+        names: of the classes.
+        ignored: hints that were not followed.
+        last_ignored: why the latest of them was not, for people; "" before the first.
     """
-    if not arguments:
-        return RequestState(None, None)
-    name = arguments.get("flyball_class")
-    named = names.slot(name[:64]) if isinstance(name, str) and name else None
-    try:
-        speed = check_speed(arguments["flyball_speed"])
-    except (KeyError, ValueError):
-        speed = None
-    return RequestState(named, speed)
+
+    def __init__(self) -> None:
+        self.names = ClassNames()
+        self.ignored = 0
+        self.last_ignored = ""
+
+    def state(self, arguments: dict[str, object] | None) -> RequestState:
+        """State for a new request."""
+        if not arguments:
+            return RequestState(None, None)
+        return RequestState(self._named(arguments), self._speed(arguments))
+
+    def _named(self, arguments: dict[str, object]) -> int | None:
+        if CLASS_HINT not in arguments:
+            return None
+        name = arguments[CLASS_HINT]
+        if not (isinstance(name, str) and name):
+            self._ignore(CLASS_HINT, name, "must be a text")
+            return None
+        slot = self.names.slot(name[:64])
+        if slot is None:
+            self._ignore(CLASS_HINT, name, f"is one more than the {NAMED} there can be")
+            return None
+        return slot
+
+    def _speed(self, arguments: dict[str, object]) -> float | None:
+        if SPEED_HINT not in arguments:
+            return None
+        try:
+            return check_speed(arguments[SPEED_HINT])
+        except ValueError:
+            self._ignore(SPEED_HINT, arguments[SPEED_HINT], "must be a number in [0, 1]")
+            return None
+
+    def _ignore(self, hint: str, value: object, reason: str) -> None:
+        self.ignored += 1
+        self.last_ignored = f"{hint} {reason}: {reprlib.repr(value)}"

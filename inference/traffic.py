@@ -12,7 +12,7 @@ from .models.prompts import Prompt
 
 
 class Traffic:
-    """Endless traffic in a thread of its own.
+    """Endless traffic in a thread of its own; its prompts are ready once it is made.
 
     Args:
         settings: what traffic.

@@ -147,6 +147,8 @@ class Beat(msgspec.Struct, frozen=True, tag="beat", tag_field="kind", kw_only=Tr
             the first.
         survival_ece: expected calibration error of the same.
         guard: what the guard does and why.
+        ignored: hints of requests that were not followed, since start.
+        last_ignored: why the latest of them was not, for people.
     """
 
     info: EngineInfo
@@ -172,6 +174,8 @@ class Beat(msgspec.Struct, frozen=True, tag="beat", tag_field="kind", kw_only=Tr
     survival_brier: float | None = None
     survival_ece: float | None = None
     guard: GuardState = GuardState()
+    ignored: int = 0
+    last_ignored: str = ""
     schema: int = SCHEMA
 
 

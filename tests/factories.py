@@ -226,6 +226,9 @@ def beat(
     totals: Totals | None = None,
     policy: str = "learned",
     guard: GuardState | None = None,
+    pin: int = 0,
+    ignored: int = 0,
+    last_ignored: str = "",
 ) -> Beat:
     """An engine's state in the middle of a load."""
     return Beat(
@@ -235,7 +238,7 @@ def beat(
         speed=speed,
         depth=3,
         version=1,
-        pin=0,
+        pin=pin,
         running=4,
         waiting=2,
         decisions=decisions,
@@ -250,6 +253,8 @@ def beat(
         survival_ece=0.02,
         policy=policy,
         guard=guard or GuardState(),
+        ignored=ignored,
+        last_ignored=last_ignored,
     )
 
 

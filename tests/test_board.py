@@ -3,10 +3,11 @@ from itertools import chain
 import numpy as np
 import pytest
 from factories import State, World, beat
-from flyball.controller.board import layout
+from flyball.controller.board import Board, layout
 from flyball.controller.learner import Learner
 from flyball.controller.settings import LearnerSettings
 from flyball.inference.guard_state import GuardState
+from flyball.inference.wire import Totals
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 FALLEN = GuardState("fallen back", "it was worse", 2, 12.0, 1.3, 1.1, 1.5, 140.0, 0.1)
@@ -118,3 +119,14 @@ def test_a_point_without_any_traffic_is_written_too(tmp_path):
     learner.step(0.0)
     learner.close()
     assert last(read(tmp_path), "rollout/transitions") == 0
+
+
+def test_tokens_per_second_are_by_the_engines_clocks(tmp_path):
+    info, board = World().info(), Board(tmp_path, {})
+    for second in range(31):  # beats that waited for a controller: all arrive at once
+        board.beat(beat(info, 1e9 + second, totals=Totals(emitted=300 * second)))
+    board.write(1, 0, {})
+    board.write(2, 0, {})
+    board.close()
+    points = [p.value for p in read(tmp_path).Scalars("serve/tokens_per_second")]
+    assert points == [300.0, 0.0]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -11,9 +12,11 @@ import pytest
 from factories import World
 from flyball import __version__
 from flyball.controller.cli import main
+from flyball.inference.models import corpus, family
 from ports import free_ports
 from profiles import profile
 from running import ControllerUnderTest, Peer, until
+from weights import write_weights
 from wire_engine import WireEngine
 
 
@@ -121,6 +124,12 @@ def test_status_is_a_table_or_json(run: Run, controller: ControllerUnderTest) ->
         peer.report(World().transitions(10))
         until(lambda: _live(controller, "tabled"))
         _, out, _ = run("status", "--once")
+        assert "depth 3 (pin 9)" not in out
+        peer.beat(decisions=12345, pin=9, ignored=2, last_ignored="flyball_class [/] was odd")
+        until(lambda: controller.client.status()["engines"][-1]["pin"] == 9)
+        _, out, _ = run("status", "--once")
+        assert "depth 3 (pin 9)" in out
+        assert "2 flyball_class [/]" in out
         assert "tabled" in out
         assert "12345" in out
         assert "accepted at" in out
@@ -205,6 +214,7 @@ def _model(folder: Path, size: int, tokens: dict[str, int]) -> Path:
     (folder / "config.json").write_text(json.dumps({"vocab_size": size}))
     tokenizer = {"model": {"type": "BPE", "vocab": tokens, "merges": []}}
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    write_weights(folder)
     return folder
 
 
@@ -222,6 +232,40 @@ def test_models_that_cannot_be_served_are_refused(
     assert "no model folder" in run.refused("serve", "--model", "/no/where", *pair[2:])
     assert "vocabularies differ" in run.refused("serve", *pair[:2], "--draft", str(other))
     assert "both --model and --draft" in run.refused("serve", *pair[:2])
+    (tmp_path / "draft" / "model.safetensors").unlink()
+    assert "draft has no weights" in run.refused("serve", *pair)
+
+
+@pytest.mark.parametrize("words", [("/my/model",), ("--k-max", "4", "/my/model", "--", "-tp", "2")])
+def test_a_model_without_its_option_is_no_argument_to_vllm(run: Run, words: tuple) -> None:
+    assert "unexpected '/my/model': name models with --model" in run.refused("serve", *words)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--host", "0.0.0.0"), "--host cannot be given to vLLM here: the API stays on 127.0.0.1"),
+        (("--max-num-seqs", "4", "--host=0.0.0.0"), "--host cannot"),
+        (("--hos", "0.0.0.0"), "--host cannot"),
+        (("--port", "1"), "flyball's own --port"),
+        (("--model", "x"), "flyball's own --model"),
+        (("--scheduler_cls", "x"), "--scheduler-cls cannot"),
+        (("--speculative-config.model", "x"), "flyball's own --draft"),
+        (("-sc={}",), "flyball's own --draft"),
+    ],
+)
+def test_what_flyball_tells_vllm_cannot_be_undone(
+    run: Run, pair: tuple[str, ...], words: tuple[str, ...], says: str
+) -> None:
+    assert says in run.refused("serve", *pair, "--", *words)
+
+
+@pytest.mark.parametrize("port", ["0", "99999", "-1"])
+def test_a_port_that_is_none_is_refused(run: Run, port: str) -> None:
+    code, _, err = run("serve", "--port", port)
+    assert code == 2
+    assert "'--port'" in err
+    assert "Traceback" not in err
 
 
 def test_bad_options_of_serve_are_refused_and_nothing_is_started(
@@ -232,7 +276,9 @@ def test_bad_options_of_serve_are_refused_and_nothing_is_started(
         for options, says in (
             (("--speed", "1.5"), "[0, 1]"),
             (("--k-max", "9"), "[1, 8]"),
-            (("--static-depth", "7"), "[0, 6]"),
+            (("--static-depth", "7"), "--static-depth must be in [0, 6]"),
+            (("--dtype", "int8"), "bfloat16, float16, float32"),
+            (("--engine-cores", "9999"), "names processor 9999"),
             (("--engine-cores", "all"), "0-3"),
             (("--reward", "nowhere:Nothing"), "does not import"),
             (("--controller", "here"), "tcp://HOST:PORT"),
@@ -271,13 +317,50 @@ def test_a_profile_that_cannot_be_measured_is_refused_before_an_engine_is_starte
     assert "[1, 8]" in run.refused("profile", "--k-max", "9")
     assert "--minutes" in run.refused("profile", "--minutes", "-1")
     assert "is a folder" in run.refused("profile", "--out", str(tmp_path))
+    assert "bfloat16, float16, float32" in run.refused("profile", "--dtype", "int8")
     assert "no model folder" in run.refused("profile", "--target", str(tmp_path / "none"))
+
+
+def test_a_device_that_is_none_is_refused_before_anything_is_trained(
+    run: Run, tmp_path: Path
+) -> None:
+    work = tmp_path / "work"
+    assert "'nosuch'" in run.refused("models", "train", "--device", "nosuch", "--work", str(work))
+    assert not work.exists()
+
+
+def test_training_says_what_it_does_and_how_to_go_on_once_stopped(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted() -> tuple[str, ...]:
+        signal.raise_signal(signal.SIGINT)
+        return ("def one(): return 1",)
+
+    monkeypatch.setattr(corpus, "tokenizer_texts", interrupted)
+    code, out, _ = run("models", "train", "--work", str(tmp_path), "--weights", str(tmp_path))
+    assert code == 130
+    assert "training the tokenizer" in out
+    assert f"the same command goes on from what is in {tmp_path}" in out
 
 
 def test_tensorboard_without_a_run_says_so(run: Run, tmp_path: Path) -> None:
     assert "no run in" in run.refused("tensorboard", "--root", str(tmp_path))
     assert "no folder" in run.refused("tensorboard", str(tmp_path / "none"))
+    assert "is no run" in run.refused("tensorboard", str(tmp_path))
 
 
 def test_an_unknown_benchmark_is_refused_with_those_there_are(run: Run) -> None:
     assert "overhead, lossless" in run.refused("bench", "everything")
+
+
+def test_a_benchmarks_file_is_tried_before_it_starts_and_never_left_empty(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(family, "WEIGHTS", tmp_path / "none")  # so that it cannot start
+    assert "--json must name a file" in run.refused("bench", "overhead", "--json", str(tmp_path))
+    new, old = tmp_path / "results" / "new.json", tmp_path / "old.json"
+    old.touch()
+    for file in (new, old):
+        assert "flyball models train" in run.refused("bench", "overhead", "--json", str(file))
+    assert not new.exists()
+    assert old.exists()

@@ -16,7 +16,7 @@ from flyball.controller.learner import Learner
 from flyball.controller.request import RefusedError, Request
 from flyball.controller.settings import LearnerSettings
 from flyball.controller.steps import LEASE
-from flyball.inference.wire import Address, Knob, Mode, Pin, Report, SetMode, UsePolicy
+from flyball.inference.wire import Address, Knob, Mode, Pin, Report, SetMode, Totals, UsePolicy
 from flyball.policies.transition import Transition
 from ports import free_ports
 from running import Peer, until
@@ -180,7 +180,7 @@ def test_what_engines_report_is_learned_from_and_shown(desk: Desk) -> None:
     desk.now += 1.0
     transitions = World().transitions(20)
     desk.control.hear(Report("engine-0", transitions))
-    desk.control.hear(beat(INFO, totals=totals(transitions)))
+    desk.control.hear(beat(INFO, 1e9 + 1.0, totals=totals(transitions)))
     assert desk.learner.summary()["transitions"] == 20
     (engine,) = desk.ask("status")["engines"]
     emitted = sum(t.outcome.emitted for t in transitions)
@@ -189,7 +189,7 @@ def test_what_engines_report_is_learned_from_and_shown(desk: Desk) -> None:
     assert engine["seconds_per_token"] == pytest.approx(seconds / emitted)
     assert engine["totals"]["emitted"] == emitted
     desk.now += 1.0
-    desk.control.hear(beat(INFO, totals=totals(transitions[:3])))
+    desk.control.hear(beat(INFO, 1e9 + 2.0, totals=totals(transitions[:3])))
     (engine,) = desk.ask("status")["engines"]
     assert engine["tokens_per_second"] == 0, "an engine that was started again counts anew"
     desk.now += WINDOW + 1
@@ -197,6 +197,19 @@ def test_what_engines_report_is_learned_from_and_shown(desk: Desk) -> None:
     assert engine["tokens_per_second"] == 0
     assert engine["seconds_per_token"] is None
     assert not engine["live"]
+
+
+def test_beats_that_waited_for_a_controller_do_not_make_an_engine_faster(desk: Desk) -> None:
+    for second in range(30):  # all arrive at once
+        told = Totals(steps=10 * second, emitted=300 * second, request_seconds=2.0 * second)
+        desk.control.hear(beat(INFO, 1e9 + second, totals=told))
+    (engine,) = desk.ask("status")["engines"]
+    assert engine["tokens_per_second"] == pytest.approx(300.0)
+    assert engine["seconds_per_token"] == pytest.approx(2.0 / 300.0)
+    told = msgspec.structs.replace(told, emitted=told.emitted + 300)
+    desk.control.hear(beat(INFO, 1e9, totals=told))  # its clock was set back
+    (engine,) = desk.ask("status")["engines"]
+    assert engine["tokens_per_second"] == 0
 
 
 def test_reports_before_the_first_beat_are_not_lost(desk: Desk) -> None:

@@ -15,6 +15,7 @@ from flyball.envs.commands import CommandError, Commands, NoAnswerError
 from flyball.envs.rewards import RewardError
 from flyball.inference.load import LoadError
 from flyball.policies.spaces import DEPTH_SPACE
+from openai_api import Api
 from ports import free_ports
 from wire_engine import WireEngine
 
@@ -197,6 +198,25 @@ def test_an_engine_that_measured_nothing_is_named_with_the_remedy(
         with pytest.raises(NoAnswerError, match="workload"):
             env.reset()
         env.close()
+
+
+def test_an_engine_that_a_workload_does_not_reach_is_named_with_the_remedy(endpoint: str) -> None:
+    engine, api = WireEngine(endpoint, "not-reached"), Api().start()
+    engine.busy = False
+    with engine:
+        env = gymnasium.make(
+            "flyball/Depth-v0",
+            endpoint=endpoint,
+            engine=engine.name,
+            patience=0.3,
+            workload="tool_calls",
+            url=api.url,
+        )
+        with pytest.raises(NoAnswerError, match=f"the workload goes to {api.url}: is that engine"):
+            env.reset()
+        assert api.bodies
+        env.close()
+    api.stop()
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from flyball.inference.governor import FAULT_LIMIT, Governor, Load
 from flyball.inference.interval import Flight
 from flyball.inference.orders import Orders
-from flyball.inference.requests import RequestState
+from flyball.inference.requests import NAMED, RequestState
 from flyball.inference.wire import EngineInfo, Knob, Mode, Pin, SetMode
 from flyball.policies.prices import compute_prices
 from flyball.policies.runner import Runner
@@ -200,6 +200,20 @@ def test_hints_that_make_no_sense_are_as_if_not_there(hint: object) -> None:
     state = governor.admit({"flyball_speed": hint, "flyball_class": 7})
     assert state.speed is None
     assert state.named is None
+    beat = governor.beat()
+    assert beat.ignored == 2
+    assert beat.last_ignored == f"flyball_speed must be a number in [0, 1]: {hint!r}"
+
+
+def test_a_name_too_many_is_a_hint_that_was_ignored() -> None:
+    governor, _ = governed()
+    for number in range(NAMED + 2):
+        state = governor.admit({"flyball_class": f"class {number}", "flyball_speed": 0.5})
+    governor.admit({"flyball_class": "class 0", "other": 1})
+    governor.admit({})
+    assert state.named is None
+    assert governor.beat().ignored == 2
+    assert f"'class {NAMED + 1}'" in governor.beat().last_ignored
 
 
 def test_knob_takes_effect_at_the_next_step() -> None:
@@ -254,9 +268,10 @@ def test_pin_holds_and_is_echoed_until_released() -> None:
     governor.book.receive(Pin("e", 7, 3))
     for _ in range(40):
         assert engine.step(requests) == 3
-    assert sent[-1].decision.pin == 7
+    assert sent[-1].decision.pin == governor.beat().pin == 7
     assert sent[-1].decision.reason is Reason.PINNED
     governor.book.receive(Pin("e", 8, None))
+    assert governor.beat().pin == 0
     for _ in range(40):
         engine.step(requests)
     assert sent[-1].decision.pin == 0

@@ -103,14 +103,47 @@ class TestResuming:
         first.checkpoint()
         path = first.run / "checkpoint" / name
         path.write_bytes(path.read_bytes()[:100])
-        with caplog.at_level(logging.ERROR):
+        with caplog.at_level(logging.WARNING):
             second = make_learner()
         assert second.summary()["transitions"] == 0
         assert second.summary()["step_time_error"] == 1.0
         assert len(list(first.run.glob("checkpoint.damaged-*"))) == 1
         assert "starting fresh" in caplog.text
+        assert "snapshot 1 stays in force" in caplog.text
         feed(second, World(), 50)
         assert second.publish().meta.number == 2
+
+    def test_the_one_before_a_damaged_checkpoint_is_resumed_from_and_lost_never(
+        self, make_learner, caplog
+    ):
+        world, first = World(), make_learner()
+        for _ in range(2):
+            feed(first, world, 100)
+            first.checkpoint()
+        (first.run / "checkpoint" / "replay.safetensors").write_bytes(b"damaged")
+        with caplog.at_level(logging.INFO):
+            second = make_learner()
+        assert second.summary()["transitions"] == 100
+        assert "checkpoint.previous: 100 transitions" in caplog.text
+        assert "starting fresh" not in caplog.text
+        assert "no snapshot is in force" in caplog.text
+        for _ in range(2):
+            feed(second, world, 10)
+            second.checkpoint()
+        assert make_learner().summary()["transitions"] == 120
+        (aside,) = first.run.glob("checkpoint.damaged-*")
+        assert (aside / "state.json").exists()
+
+    def test_where_both_are_damaged_both_are_set_aside(self, make_learner):
+        first = make_learner()
+        for _ in range(2):
+            feed(first, World(), 100)
+            first.checkpoint()
+        for name in ("checkpoint", "checkpoint.previous"):
+            (first.run / name / "state.json").write_text("{")
+        second = make_learner()
+        assert second.summary()["transitions"] == 0
+        assert len(list(first.run.glob("checkpoint*.damaged-*"))) == 2
 
     def test_before_any_engine_there_is_a_checkpoint_too(self, make_learner):
         first = make_learner()

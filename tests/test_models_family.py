@@ -7,6 +7,7 @@ import torch
 from flyball.inference.models import family, hf
 from flyball.inference.models.family import DRAFT, NAMES, SHAPES, TARGET, Shape
 from flyball.inference.models.llama import Llama
+from weights import write_weights
 
 TINY = Shape(hidden=64, layers=1, heads=2, kv_heads=1, feed_forward=96)
 
@@ -22,6 +23,7 @@ def folder(tmp_path):
         model = {"type": "BPE", "vocab": vocabulary, "merges": []}
         (made / "tokenizer.json").write_text(json.dumps({"model": model, "added_tokens": []}))
         (made / "config.json").write_text(json.dumps({"vocab_size": size or len(tokens)}))
+        write_weights(made)
         return made
 
     return make
@@ -55,6 +57,21 @@ def test_a_broken_folder_is_refused_with_the_file(folder, name, content):
         (broken / name).write_text(content)
     with pytest.raises(ValueError, match=name):
         family.check_pair(folder("target"), broken)
+
+
+def test_a_folder_without_weights_is_refused(folder):
+    target, draft = folder("target"), folder("draft")
+    (draft / "model.safetensors").unlink()
+    with pytest.raises(ValueError, match=r"draft has no weights, such as model\.safetensors"):
+        family.check_pair(target, draft)
+    (draft / "model.bin").write_bytes(b"weights in another form")
+    family.check_pair(target, draft)
+    (draft / "model.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1")
+    with pytest.raises(ValueError, match="is no safetensors file"):
+        family.check_pair(target, draft)
+    (draft / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
+    with pytest.raises(ValueError, match="hold no weights"):
+        family.check_pair(target, draft)
 
 
 def test_shapes_count_their_parameters_right():

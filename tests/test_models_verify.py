@@ -6,6 +6,7 @@ import pytest
 from flyball.inference.models import manifest
 from flyball.inference.models.verify import tables, verify_family
 from rich.console import Console
+from weights import write_weights
 
 
 @pytest.fixture
@@ -15,7 +16,7 @@ def weights(tmp_path):
         model = {"type": "BPE", "vocab": {"a": 0}, "merges": []}
         (tmp_path / name / "tokenizer.json").write_text(json.dumps({"model": model}))
         (tmp_path / name / "config.json").write_text('{"vocab_size": 1}')
-        (tmp_path / name / "model.safetensors").write_bytes(b"weights of " + name.encode())
+        write_weights(tmp_path / name)
     manifest.write(tmp_path, {"perplexity": {}})
     return tmp_path
 
@@ -32,7 +33,8 @@ def test_untouched_files_pass(weights, console):
 
 
 def test_one_changed_byte_names_the_file(weights, console):
-    (weights / "middle" / "model.safetensors").write_bytes(b"weights of middlf")
+    file = weights / "middle" / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"\1")
     assert not verify_family(weights, console=console)
     said = console.export_text()
     assert "middle/model.safetensors is damaged" in said

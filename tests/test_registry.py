@@ -76,9 +76,21 @@ def test_a_damaged_current_one_gives_way_to_the_newest_good_one(tmp_path, caplog
     assert registry.current.meta.number == 2
     assert registry.next_number == 4
     assert "snapshot 3 cannot be used" in caplog.text
+    assert "; snapshot 2 is in force" in caplog.text
     with pytest.raises(SnapshotError):
         registry.promote(3)
     assert registry.current.meta.number == 2
+
+
+def test_many_damaged_ones_are_said_in_one_line(tmp_path, caplog):
+    filled(tmp_path, 5)
+    for number in range(1, 6):
+        (tmp_path / f"{number:08d}.safetensors").write_bytes(b"nonsense")
+    with caplog.at_level(logging.ERROR):
+        assert Registry(tmp_path).current is None
+    (record,) = caplog.records
+    assert "snapshot 5 cannot be used" in record.getMessage()
+    assert record.getMessage().endswith("(and 4 more); none is in force")
 
 
 @pytest.mark.parametrize("pointer", [b"", b"seven", b"\xff\xfe", b"99"])

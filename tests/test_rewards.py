@@ -180,6 +180,8 @@ def test_values_outside_the_declared_range_are_clipped(write) -> None:
         ("    needs = 5\n    def __call__(self, i): return i.latency", "needs must list"),
         ("    name = ''\n    def __call__(self, i): return i.latency", "name must be"),
         ("    def __init__(self, x): pass\n    def __call__(self, i): return i.latency", "made"),
+        ("    def __init__(self): raise SystemExit(3)", "cannot be made: SystemExit: 3"),
+        ("    def __call__(self, i): raise SystemExit(3)", "raised SystemExit: 3"),
         ("    pass", "defines no __call__"),
     ],
 )

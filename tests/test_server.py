@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from flyball.inference.vllm.engine_log import cause
 from flyball.inference.vllm.server import EngineProcess
 
 
@@ -42,3 +43,24 @@ def test_the_governor_is_told_by_the_environment() -> None:
     assert environment["FLYBALL_STATIC_DEPTH"] == "0"
     assert environment["FLYBALL_MODE"] == "freeze"
     assert "FLYBALL_STATIC_DEPTH" not in process().environment()
+
+
+@pytest.mark.parametrize(
+    ("log", "reason"),
+    [
+        (
+            "usage: api_server.py [--log-level {ERROR,INFO}]\nx.py: error: argument --a",
+            "x.py: error: argument --a",
+        ),
+        (
+            "(A pid=1) ERROR 01-02 03:04:05 [a.py:1] It died.\nINFO it went on",
+            "It died.",
+        ),
+        ("RuntimeError: one\nfoo.BarError: two", "RuntimeError: one"),
+        ("(APIServer pid=1) pkg.ValidationError: 1 error", "pkg.ValidationError: 1 error"),
+        ("INFO all is well", ""),
+        ("", ""),
+    ],
+)
+def test_the_line_that_says_why_is_found(log: str, reason: str) -> None:
+    assert cause(log) == reason

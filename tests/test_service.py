@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 from factories import State, World
+from flyball.controller import service
 from flyball.controller.duty import Duty
 from flyball.controller.learner import Learner
 from flyball.controller.runs import RunError, RunLock, new_run, newest_run
@@ -116,6 +119,16 @@ def test_it_ends_in_order_with_a_last_checkpoint(tmp_path: Path) -> None:
     learner = Learner(LearnerSettings(), run)
     assert learner.summary()["transitions"] == 30
     learner.close()
+
+
+def test_a_loop_that_stood_still_is_said_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(service, "_SLOW", 0.0)
+    monkeypatch.setattr(logging.getLogger("flyball"), "propagate", True)
+    with service._timed("learning"):
+        time.sleep(0.2)
+    assert "stood still for 0.2 s in learning (0.0 s of CPU): the machine is busy" in caplog.text
 
 
 @pytest.mark.parametrize("which", [0, 3])

@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 from flyball.controller.cli.serve import _serve
-from flyball.controller.serving import ServeOptions, check, parse_cores
+from flyball.controller.serving import ServeOptions, check
 from flyball.controller.supervise import ControllerProcess, check_ports
+from flyball.controller.vllm_options import check_extra, find_cores, parse_cores
 from flyball.inference.client import ControllerClient
-from flyball.inference.vllm.server import EngineProcess
+from flyball.inference.vllm.server import EngineError, EngineProcess
 from ports import free_ports
 from running import until
+from weights import write_weights
 
 SERVER = """
 import http.server, sys
@@ -130,11 +132,49 @@ def test_cores_that_are_none_are_refused(text: str) -> None:
         parse_cores(text)
 
 
+def test_cores_must_be_there() -> None:
+    there = sorted(os.sched_getaffinity(0))
+    assert find_cores(",".join(map(str, there))) == set(there)
+    assert find_cores(None) is None
+    with pytest.raises(ValueError, match=f"processor {there[-1] + 1}, which"):
+        find_cores(f"{there[0]},{there[-1] + 1}")
+
+
+def test_what_is_vllms_own_passes() -> None:
+    check_extra(("--max-num-seqs", "4", "--model-impl=vllm", "-tp", "2", "--seed", "-1", "--", "-"))
+
+
+def test_an_engine_that_starts_slowly_is_spoken_of(tmp_path: Path) -> None:
+    engine, _ = _children(tmp_path / "run", "import time\ntime.sleep(1)" + SERVER)
+    words: list[float] = []
+    with engine:
+        engine.wait_ready(60.0, waiting=words.append, every=0.0)
+        assert words == sorted(words)
+        assert len(words) >= 2
+
+
+def test_an_engine_that_fails_says_why_and_where_its_log_is(tmp_path: Path) -> None:
+    said = "(Worker pid=7) ERROR 11-21 15:45:43 [executor.py:953] "
+    program = (
+        f"print('''{said}It failed\\n{said}RuntimeError: no weights''')\nraise ValueError('late')"
+    )
+    engine, _ = _children(tmp_path / "run", program)
+    engine.log.write_text(f"{said}KeyError: of the start before\n")
+    with engine, pytest.raises(EngineError) as failed:
+        engine.wait_ready(60.0)
+    first, second, *_, last = str(failed.value).splitlines()
+    assert first == "the engine ended with code 1 at its start: RuntimeError: no weights"
+    assert str(engine.log) in second
+    assert last == "ValueError: late"
+    assert "start before" not in str(failed.value)
+
+
 def test_a_controller_that_runs_elsewhere_is_used(tmp_path: Path) -> None:
     for name in ("target", "draft"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text('{"vocab_size": 1}')
         (tmp_path / name / "tokenizer.json").write_text('{"model": {"vocab": {"a": 0}}}')
+        write_weights(tmp_path / name)
     options = ServeOptions(
         model=tmp_path / "target",
         draft=tmp_path / "draft",
@@ -143,7 +183,7 @@ def test_a_controller_that_runs_elsewhere_is_used(tmp_path: Path) -> None:
         dtype="float32",
         port=free_ports(1),
         engine="mine",
-        engine_cores="0",
+        engine_cores=str(min(os.sched_getaffinity(0))),
         controller="tcp://127.0.0.1:5757",
         address="tcp://127.0.0.1:1",
         http="127.0.0.1:1",

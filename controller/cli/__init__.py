@@ -46,12 +46,16 @@ def _add_commands() -> None:
     from .policy import app as policy
     from .profile import profile
     from .reward import app as reward
-    from .serve import serve
+    from .serve import ServeCommand, serve
     from .status import status
     from .tensorboard import tensorboard
 
     # What follows -- is vLLM's.
-    app.command(context_settings={"allow_extra_args": True})(serve)
+    app.command(
+        cls=ServeCommand,
+        context_settings={"allow_extra_args": True},
+        options_metavar="[OPTIONS] [-- VLLM OPTIONS]",
+    )(serve)
     app.command()(demo)
     # -0.5 is a speed out of range, not an option.
     app.command(context_settings={"ignore_unknown_options": True})(knob)

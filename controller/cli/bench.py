@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,17 +40,37 @@ def bench(
     from ...inference.vllm.server import EngineError
 
     try:
-        with refusals():
-            if json is not None:
-                json.parent.mkdir(parents=True, exist_ok=True)
-                json.touch()  # a place that cannot be written to is better known before
+        with refusals(), _kept(json):
             found = run(name, quick=quick, seed=seed, progress=say)
+            Console().print(figures(found["figures"]))
+            if json is not None:
+                write(json, found)
+                say(f"written to {json}")
     except (BenchError, EngineError) as e:
         raise CliError(str(e)) from e
-    Console().print(figures(found["figures"]))
-    if json is not None:
-        write(json, found)
-        say(f"written to {json}")
+
+
+@contextmanager
+def _kept(file: Path | None) -> Iterator[None]:
+    """A place for the result, tried before minutes are spent; no empty file is left there.
+
+    Raises:
+        CliError: if it is a folder.
+        OSError: if it cannot be written to.
+    """
+    if file is None:
+        yield
+        return
+    if file.is_dir():
+        raise CliError(f"--json must name a file; {file} is a folder")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    made = not file.exists()
+    file.touch()
+    try:
+        yield
+    finally:
+        if made and file.is_file() and not file.stat().st_size:
+            file.unlink()
 
 
 def figures(found: dict[str, Any]) -> Table:

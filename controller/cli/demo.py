@@ -41,7 +41,7 @@ def demo(
     from ...benchmarks.engines import BenchError
     from ...benchmarks.table import tables
     from ...inference.vllm.server import EngineError
-    from ..serving import parse_cores
+    from ..vllm_options import find_cores
 
     with refusals():
         options = DemoOptions(
@@ -52,7 +52,7 @@ def demo(
             k_max=k_max,
             target=model,
             draft=draft,
-            cores=parse_cores(engine_cores),
+            cores=find_cores(engine_cores),
         )
     try:
         with refusals():

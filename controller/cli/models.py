@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .console import CliError, refusals
+from .console import CliError, refusals, say
 
 app = typer.Typer(help="Train or verify the embedded models.", no_args_is_help=True)
 
@@ -39,7 +39,12 @@ def train(
             work=work or WORK, weights=weights or WEIGHTS, device=device, threads=threads
         )
         options.work.mkdir(parents=True, exist_ok=True)
-    train_family(options)
+    say(f"the family is trained in {options.work}, from what is there already")
+    try:
+        train_family(options)
+    except KeyboardInterrupt:
+        say(f"stopped; the same command goes on from what is in {options.work}")
+        raise typer.Exit(130) from None
 
 
 @app.command()

@@ -64,7 +64,7 @@ def profile(
     from ...benchmarks.profiling import ProfileOptions, identify, run
     from ...inference.profile import default_path
     from ...inference.vllm.server import EngineError
-    from ..serving import parse_cores
+    from ..vllm_options import find_cores
 
     with refusals():
         chosen = ProfileOptions(
@@ -74,7 +74,7 @@ def profile(
             dtype=dtype,
             quick=quick,
             minutes=minutes,
-            cores=parse_cores(engine_cores),
+            cores=find_cores(engine_cores),
             seed=seed,
         )
         path = out or default_path(identify(chosen))

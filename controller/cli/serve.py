@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from . import options
 from .console import CliError, refusals, say
@@ -31,7 +32,9 @@ def serve(
     dtype: Annotated[str, typer.Option(help="Of the weights: bfloat16, float16, float32.")] = (
         "bfloat16"
     ),
-    port: Annotated[int, typer.Option(help="Of the OpenAI API, on 127.0.0.1.")] = 8000,
+    port: Annotated[
+        int, typer.Option(help="Of the OpenAI API, on 127.0.0.1.", min=1, max=65535)
+    ] = 8000,
     engine: Annotated[str, typer.Option(help="Name of the engine.")] = "engine-0",
     engine_cores: Annotated[
         str | None, typer.Option(help="Processors for the engine, such as 0-3 or 0,2.")
@@ -61,7 +64,8 @@ def serve(
 ) -> None:
     """Serve a model over the OpenAI API, its speculation depth governed and learned online.
 
-    Without arguments it serves the embedded models. What comes after -- goes to vLLM as it is.
+    Without arguments it serves the embedded models. What comes after -- goes to vLLM as it is,
+    but for what flyball itself tells vLLM: models, port, data type, scheduler, speculation.
     Ctrl-C or SIGTERM stops the engine, then the controller with a last checkpoint. A controller
     that dies is started again while serving goes on; if the engine ends, so does this, with its
     exit code.
@@ -99,6 +103,38 @@ def serve(
     raise typer.Exit(_serve(child, learner))
 
 
+class ServeCommand(TyperCommand):
+    """Tells flyball's own words from vLLM's, which come after ``--``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse what comes before ``--``; what comes after it is in the context's ``args``.
+
+        Args:
+            ctx: click's context, by whichever package typer has it from.
+            args: the words of the command line.
+
+        Raises:
+            CliError: at a word that is no option; vLLM would take it for a model.
+        """
+        end = args.index("--") if "--" in args else len(args)
+        left = super().parse_args(ctx, args[:end])
+        if left:
+            raise CliError(
+                f"unexpected {left[0]!r}: name models with --model DIR --draft DIR; what is "
+                "vLLM's comes after --"
+            )
+        theirs = args[end + 1 :]
+        ctx.args = theirs
+        return theirs
+
+
+def _still_starting(seconds: float) -> None:
+    say(
+        f"engine: still starting after {seconds:.0f} s; loading and compiling the models can take "
+        "minutes"
+    )
+
+
 def _serve(engine: EngineProcess, controller: ControllerProcess | None) -> int:
     """Start the children, keep them, stop them; the exit code."""
     from ...inference.client import ControllerError
@@ -114,7 +150,8 @@ def _serve(engine: EngineProcess, controller: ControllerProcess | None) -> int:
                 controller.wait_ready()
                 say(f"controller: {controller.url}, run {engine.log and engine.log.parent}")
             say(f"engine: starting, its output is in {engine.log}")
-            engine.start().wait_ready(math.inf)  # large models take as long as they take
+            # Large models take as long as they take.
+            engine.start().wait_ready(math.inf, waiting=_still_starting)
             say(f"engine: {engine.url}/v1, governed; `flyball status` shows it")
             return tend(engine, controller)
         except Stopped:

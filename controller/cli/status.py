@@ -63,7 +63,8 @@ def table(status: dict[str, Any]) -> RenderableType:
     engines = status["engines"]
     grid = Table("", *(_title(e) for e in engines), box=None, header_style="bold", pad_edge=False)
     for label, show in _ROWS:
-        grid.add_row(label, *(show(engine) for engine in engines))
+        # As text: what engines and requests say of themselves is no markup.
+        grid.add_row(label, *(Text(show(engine)) for engine in engines))
     head = "speed {speed:g}   reward {reward}   snapshot {snapshot}   run {run}".format(**status)
     learner = "   ".join(f"{n} {_short(status['learner'].get(n))}" for n in _LEARNER)
     parts: list[RenderableType] = [Text(head), Text(f"learner   {learner}")]
@@ -87,6 +88,7 @@ _ROWS: Final[tuple[tuple[str, Callable[[dict[str, Any]], str]], ...]] = (
     ("speed", lambda e: f"{e['speed']:g}"),
     ("depth, tokens", lambda e: str(e["depth"])),
     ("share of depths 0, 1, ...", lambda e: _percent((e["depth_shares"] or [])[: e["k_max"] + 1])),
+    ("pin", lambda e: f"depth {e['depth']} (pin {e['pin']})" if e["pin"] else "-"),
     ("snapshot", lambda e: str(e["version"])),
     ("requests run / wait", lambda e: f"{e['running']} / {e['waiting']}"),
     ("tokens per second", lambda e: f"{e['tokens_per_second']:.1f}"),
@@ -101,6 +103,7 @@ _ROWS: Final[tuple[tuple[str, Callable[[dict[str, Any]], str]], ...]] = (
     ("explored lately", lambda e: f"{100 * e['guard']['explored']:.0f} %"),
     ("dropped / refused", lambda e: f"{e['dropped']} / {e['refused']}"),
     ("faults", lambda e: f"{e['faults']} {e['last_fault']}".strip()),
+    ("hints ignored", lambda e: f"{e['ignored']} {e['last_ignored']}".strip()),
 )
 
 

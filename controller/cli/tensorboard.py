@@ -23,12 +23,10 @@ def tensorboard(
 
     Example: flyball tensorboard
     """
-    from ..runs import newest_run
+    from ..runs import check_run, newest_run
 
     with refusals():
-        folder = run or newest_run(root)
-    if not folder.is_dir():
-        raise CliError(f"no folder {folder}; give the folder of a run")
+        folder = check_run(run) if run else newest_run(root)
     say(f"{folder}: http://127.0.0.1:{port}/#custom_scalars")
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder)]
     command += ["--host", "127.0.0.1", "--port", str(port)]

@@ -17,6 +17,7 @@ NAMES = (TARGET, MIDDLE, DRAFT)
 DRAFTERS = (MIDDLE, DRAFT)
 
 WEIGHTS = Path(__file__).parent / "weights"
+WEIGHT_FILES = (".safetensors", ".bin", ".gguf", ".pt")
 VOCABULARY = 4096
 CONTEXT = 2048
 HEAD_DIM = 64  # one that vLLM's CPU attention has a kernel for
@@ -99,7 +100,8 @@ def parameters(folder: Path) -> int:
 def check_pair(target: Path, draft: Path) -> None:
     """Check that two model folders can serve as target and draft.
 
-    Speculation compares token ids, so both must be there and mean the same by every id.
+    Both must be there, with weights. Speculation compares token ids, so both must mean the same
+    by every id.
 
     Raises:
         ValueError: With what is wrong, and what would be right.
@@ -115,6 +117,20 @@ def check_pair(target: Path, draft: Path) -> None:
             f"the tokenizers of {target} and {draft} have the same size but different tokens; "
             f"a draft model must be trained on its target's tokenizer"
         )
+    for folder in (target, draft):
+        _check_weights(folder)
+
+
+def _check_weights(folder: Path) -> None:
+    """Refuse a folder without weights, which an engine would find out only after a minute."""
+    found = {file.suffix for file in folder.iterdir() if file.suffix in WEIGHT_FILES}
+    if not found:
+        raise ValueError(
+            f"{folder} has no weights, such as model.safetensors; give a folder in Hugging Face "
+            "format"
+        )
+    if ".safetensors" in found and not parameters(folder):
+        raise ValueError(f"the safetensors files in {folder} hold no weights")
 
 
 def _vocabulary_size(folder: Path) -> int:

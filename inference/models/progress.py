@@ -11,6 +11,11 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 LOG_SECONDS = 30.0
 
 
+def say(text: str, console: Console | None = None) -> None:
+    """One line about work that has no pace to show."""
+    (console or Console()).print(text, highlight=False, soft_wrap=True)
+
+
 class Meter:
     """Shows tokens done of tokens to do, the pace, and what is left; use as a context manager."""
 

@@ -18,6 +18,7 @@ from .distill import Lesson, distill
 from .evaluate import measure_family
 from .family import DRAFTERS, NAMES, TARGET, WEIGHTS
 from .llama import Llama
+from .progress import say
 from .recipe import DISTILLATION, RECIPES, TRANSCRIPTS, Distillation
 from .training import Training, train
 
@@ -54,6 +55,16 @@ class Options:
                 raise ValueError(f"the tokens of {name} must be more than 0, got {tokens}")
         if self.threads < 0:
             raise ValueError(f"threads must be 0 (PyTorch's choice) or more, got {self.threads}")
+        _check_device(self.device)
+
+
+def _check_device(device: str) -> None:
+    """Refuse a device that PyTorch does not know or has no use of, before minutes are spent."""
+    try:
+        torch.empty(1, device=device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as e:
+        reason = str(e).partition("\n")[0]
+        raise ValueError(f"PyTorch cannot use the device {device!r}: {reason}") from None
 
 
 def train_family(options: Options) -> None:
@@ -102,7 +113,10 @@ def export(target: Llama, drafters: Mapping[str, Llama], work: Path, weights: Pa
 def _encoded(work: Path) -> dict[str, list[Tokens]]:
     """Train the tokenizer if it is not there yet, and tokenize the corpus."""
     if not (work / "tokenizer.json").exists():
+        say("training the tokenizer on the corpus")
         tokenizer.save(tokenizer.train(corpus.tokenizer_texts()), work)
+    interruption.check()
+    say("tokenizing the corpus, which takes about half a minute")
     return encode_training(tokenizer.load(work), TRANSCRIPTS)
 
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
@@ -17,6 +18,7 @@ from typing import IO, Any, Final
 import httpx
 
 from ..compiler import has_compiler
+from .engine_log import cause
 
 log = logging.getLogger("flyball")
 
@@ -24,8 +26,12 @@ SCHEDULER: Final = "flyball.inference.vllm.GovernedAsyncScheduler"
 PLAIN_SCHEDULER: Final = "flyball.inference.vllm.GovernedScheduler"
 
 
+_POLL: Final = 0.25  # seconds between two looks at an engine that starts
+_WORD: Final = 20.0  # seconds between two words that it still does
+
+
 class EngineError(RuntimeError):
-    """An engine that did not start or ended, with the end of its log."""
+    """An engine that did not start or ended: why, where its log is, and the end of that."""
 
 
 @dataclass
@@ -69,6 +75,7 @@ class EngineProcess:
     log: Path | None = None
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
     _output: IO[bytes] | None = field(default=None, repr=False)
+    _logged: int = field(default=0, repr=False)  # bytes of its log that are of earlier starts
 
     @property
     def url(self) -> str:
@@ -140,6 +147,7 @@ class EngineProcess:
         if self.log is not None:
             self.log.parent.mkdir(parents=True, exist_ok=True)
             self._output = self.log.open("ab")
+            self._logged = self._output.tell()
         self._process = subprocess.Popen(
             self.command(),
             env=self.environment(),
@@ -156,22 +164,35 @@ class EngineProcess:
         """Exit code, or None while it runs."""
         return self._process.poll() if self._process else None
 
-    def wait_ready(self, seconds: float = 180.0) -> EngineProcess:
+    def wait_ready(
+        self,
+        seconds: float = 180.0,
+        waiting: Callable[[float], None] | None = None,
+        every: float = _WORD,
+    ) -> EngineProcess:
         """Wait until it serves.
+
+        Args:
+            seconds: how long at most.
+            waiting: is told now and then for how many seconds it has been awaited.
+            every: seconds between two such words.
 
         Raises:
             EngineError: if it ends or is not ready in time.
         """
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
+        started = said = time.monotonic()
+        while (now := time.monotonic()) < started + seconds:
             code = self.poll()
             if code is not None:
-                raise EngineError(f"the engine ended with code {code} at its start\n{self.tail()}")
+                raise EngineError(f"the engine ended with code {code} at its start{self._why()}")
             with contextlib.suppress(httpx.TransportError):
                 if httpx.get(f"{self.url}/health", timeout=2.0).status_code == 200:
                     return self
-            time.sleep(0.25)
-        raise EngineError(f"the engine was not ready within {seconds:.0f} s\n{self.tail()}")
+            if waiting is not None and now - said >= every:
+                waiting(now - started)
+                said = now
+            time.sleep(_POLL)
+        raise EngineError(f"the engine was not ready within {seconds:.0f} s{self._why()}")
 
     def stop(self, seconds: float = 15.0) -> None:
         """Stop it and all its children: politely, then for good."""
@@ -189,10 +210,22 @@ class EngineProcess:
             self._output.close()
 
     def tail(self, lines: int = 20) -> str:
-        """The end of its log."""
+        """The end of its log, from its latest start on."""
+        return "\n".join(self._said().splitlines()[-lines:])
+
+    def _why(self) -> str:
+        """What its log says of a start that failed; vLLM's last words are seldom the reason."""
+        said = self._said()
+        if not said:
+            return ""
+        found = cause(said)
+        reason = f": {found}" if found else ""
+        return f"{reason}\nthe end of {self.log}:\n{self.tail()}"
+
+    def _said(self) -> str:
         if self.log is None or not self.log.exists():
             return ""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+        return self.log.read_bytes()[self._logged :].decode(errors="replace")
 
     def __enter__(self) -> EngineProcess:
         return self.start()
