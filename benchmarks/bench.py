@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from .depth.simulated import Maker
 
 NAMES: Final[dict[str, str]] = {
     "overhead": "what governing costs, against plain vLLM at the same depth",
     "lossless": "whether outputs are those of the target alone, at any depth",
+    "depth": "ours against every other policy of the depth, live or simulated",
 }
 """Every benchmark, and what it answers."""
 
 
 def run(
-    name: str, *, quick: bool = False, seed: int = 0, progress: Callable[[str], None] = print
+    name: str,
+    *,
+    quick: bool = False,
+    seed: int = 0,
+    progress: Callable[[str], None] = print,
+    make: Maker | None = None,
+    **settings: Any,
 ) -> dict[str, Any]:
     """Run a benchmark and return its result, in the form of ``result``.
 
@@ -22,9 +32,11 @@ def run(
         quick: a rough answer in a minute or two.
         seed: of everything random.
         progress: is told what happens.
+        make: makes policies, the learned one among them: for ``depth``.
+        settings: further options of ``depth``.
 
     Raises:
-        ValueError: if there is no such benchmark.
+        ValueError: if there is no such benchmark, or an option makes no sense.
         FileNotFoundError: if the embedded models are not there.
         BenchError: if it could not measure what it is for.
     """
@@ -38,4 +50,9 @@ def run(
         from .lossless import run as run_lossless
 
         return run_lossless(LosslessOptions(quick=quick, seed=seed), progress)
+    if name == "depth" and make is not None:
+        from .depth.run import DepthOptions
+        from .depth.run import run as run_depth
+
+        return run_depth(DepthOptions(quick=quick, seed=seed, **settings), make, progress)
     raise ValueError(f"no benchmark {name!r}; there are {', '.join(NAMES)}")

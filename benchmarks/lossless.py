@@ -116,6 +116,7 @@ def _engines(
             "FLYBALL_MODE": Mode.APPLY.value,
             "FLYBALL_SEED": str(options.seed),
             "FLYBALL_INTERVAL": "3",  # more switches than in use
+            "FLYBALL_GUARD": "off",  # a policy that only explores is what it would stop
         },
         log=scratch / "governed.log",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +46,7 @@ def session(
     k_max: int = 6,
     cores: frozenset[int] | None = None,
     seconds: float = 600.0,
+    env: Mapping[str, str] | None = None,
 ) -> Iterator[Session]:
     """Start everything at the same time, wait for it, and stop it whatever happens.
 
@@ -56,6 +57,7 @@ def session(
         k_max: greatest depth, tokens.
         cores: processors for the model's threads; None for vLLM's choice.
         seconds: to wait for each.
+        env: further environment variables of the engine.
 
     Raises:
         EngineError, BenchError: if one of them does not start.
@@ -73,7 +75,7 @@ def session(
         controller=str(tap),
         engine=ENGINE,
         cores=cores,
-        env={"FLYBALL_SEED": str(seed)},
+        env={"FLYBALL_SEED": str(seed), **(env or {})},
         log=run / "engine.log",
     )
     with ExitStack() as stack:

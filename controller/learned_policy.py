@@ -20,6 +20,7 @@ from .settings import LearnerSettings
 
 _STEPS = OutcomeBatch.SCALARS.index("steps")
 _REPORT = 8  # transitions handed over at a time, as an engine does
+_UPDATES = 0.25  # per transition: hours of engines go by in minutes
 _PUBLISH = 4  # such reports between two snapshots, once there are some
 
 
@@ -51,7 +52,9 @@ class LearnedPolicy(Policy):
         settings: LearnerSettings | None = None,
     ) -> None:
         super().__init__(structure, engines, seed)
-        settings = settings or LearnerSettings(publish_seconds=0.0, board_seconds=86400.0)
+        settings = settings or LearnerSettings(
+            publish_seconds=0.0, board_seconds=86400.0, updates_per_transition=_UPDATES
+        )
         self.members = [
             _Member(structure, replace(settings, seed=seed + i), folder / str(i), parameter_ratio)
             for i in range(engines)

@@ -52,7 +52,7 @@ class LearnerSettings:
     """weight of what an interval tells of shallower depths, by that of what was measured"""
     batch_size: int = 128
     """transitions in a gradient step"""
-    updates_per_transition: float = 4.0
+    updates_per_transition: float = 2.0
     """gradient steps that each new transition pays for; without new ones, training rests"""
     minimum_rows: int = 64
     """transitions needed before the first gradient step"""

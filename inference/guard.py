@@ -44,6 +44,7 @@ _EARLY: Final = 200  # decisions with the larger budget for exploration
 _MEMORY: Final = 0.98  # of the share explored, and of theta, per interval
 _LONG: Final = 0.999  # of what is told to people and of the depths, per interval
 _SURE: Final = 3.0  # standard errors by which another depth must beat the static one
+_SETTLED: Final = 0.25  # of the share, while the governed arm is surely better
 _ENOUGH: Final = 30.0  # intervals at a depth before it is a candidate
 
 
@@ -196,6 +197,9 @@ class Guard:
     def _share(self, epsilon: float) -> float:
         """Chance of the reference arm at this decision."""
         share = self.settings.share
+        found = compare(self._governing, self._referring)
+        if found is not None and found[2] < 1.0 - self.settings.tolerance:
+            share *= _SETTLED  # the governed arm is surely better: the reference costs
         raised = share * max(1.0, 2.0 * self._test.wealth)
         if self.falls and self._watched < _RAMP:
             raised = max(raised, share + (0.5 - share) * (1.0 - self._watched / _RAMP))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -22,16 +23,51 @@ def bench(
     json: Annotated[Path | None, typer.Option(help="File for the result, as JSON.")] = None,
     quick: Annotated[bool, typer.Option(help="A rough answer in a minute or two.")] = False,
     seed: options.Seed = 0,
+    engine: Annotated[
+        str | None, typer.Option(help="For depth: vllm or simulator, which it is by default.")
+    ] = None,
+    policies: Annotated[
+        str | None,
+        typer.Option(help="For depth: with commas; see `flyball policy list`. Default: all peers."),
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="For depth, simulator: of the traffic; 5 by default.")
+    ] = None,
+    trace: Annotated[
+        list[Path] | None,
+        typer.Option(help="For depth, simulator: arrivals (Azure, BurstGPT or Mooncake)."),
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(help="For depth, simulator: of every trace; default all.")
+    ] = None,
+    rounds: Annotated[
+        int | None, typer.Option(min=1, help="For depth, vllm: visits to every phase.")
+    ] = None,
+    plots: Annotated[Path | None, typer.Option(help="For depth: folder for plots.")] = None,
 ) -> None:
-    """Measure something on real engines with the embedded models, and print the figures.
+    """Measure something with the embedded models or in simulation, and print the figures.
 
     The file has "bench", "machine", "versions", "seed", "arms" and "figures"; a figure with an
     interval has NAME_low and NAME_high beside it.
 
     Example: flyball bench overhead --quick --json overhead.json
+
+    Example: flyball bench depth --engine simulator --trace azure_conv.csv --seeds 5
     """
     if name not in NAMES:
         raise CliError(f"no benchmark {name!r}; there are {', '.join(NAMES)}")
+    given = {
+        "engine": engine,
+        "policies": tuple(policies.split(",")) if policies else None,
+        "seeds": seeds,
+        "traces": tuple(trace) if trace else None,
+        "seconds": seconds,
+        "rounds": rounds,
+        "plots": plots,
+    }
+    settings = {key: value for key, value in given.items() if value is not None}
+    if settings and name != "depth":
+        raise CliError(f"--{min(settings)} is an option of `flyball bench depth` alone")
     from rich.console import Console
 
     from ...benchmarks.bench import run
@@ -41,13 +77,34 @@ def bench(
 
     try:
         with refusals(), _kept(json):
-            found = run(name, quick=quick, seed=seed, progress=say)
+            if name == "depth":
+                found = _depth(quick, seed, settings)
+            else:
+                found = run(name, quick=quick, seed=seed, progress=say)
             Console().print(figures(found["figures"]))
             if json is not None:
                 write(json, found)
                 say(f"written to {json}")
     except (BenchError, EngineError) as e:
         raise CliError(str(e)) from e
+
+
+def _depth(quick: bool, seed: int, settings: dict[str, Any]) -> dict[str, Any]:
+    """``bench depth``, with the learner that it compares."""
+    from ...benchmarks.bench import run
+    from ...benchmarks.depth.simulated import profiled
+    from ...inference.simulator.presets import cpu
+    from ...policies.catalogue.registry import make_policy
+    from ...policies.prices import compute_prices
+    from ..benchmark import Maker, ingest_per_second
+
+    for spec in settings.get("policies", ()):
+        make_policy(spec, profiled(cpu(), compute_prices(0.05)))  # refused before anything is run
+    with TemporaryDirectory() as folder:
+        make = Maker(Path(folder))
+        found = run("depth", quick=quick, seed=seed, progress=say, make=make, **settings)
+    found["figures"]["ingest_per_second"] = ingest_per_second()
+    return found
 
 
 @contextmanager
