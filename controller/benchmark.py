@@ -73,7 +73,8 @@ def _transitions(count: int) -> tuple[EngineInfo, Sequence[Transition]]:
     """What a simulated engine reports at random depths."""
     settings = preset("cpu")
     simulator, rng = Simulator(settings, 1, 0), np.random.default_rng(0)
-    raw, out = simulator.reset(), []
+    raw = simulator.reset()
+    out: list[Transition] = []
     while len(out) < count:
         action = int(rng.integers(settings.k_max + 1))
         step = simulator.step(np.array([action]))

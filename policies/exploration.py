@@ -113,4 +113,4 @@ def budget(counts: Floats, visits: int, start: float, floor: float) -> float:
     """
     missing = 1.0 - coverage(counts, visits)
     age = (1.0 + float(counts.max()) / visits) ** -0.5
-    return max(floor, start * min(1.0, missing / (1.0 - _HALF)) * age)
+    return max(floor, start * min(1.0, missing / (1.0 - _HALF)) * float(age))

@@ -170,10 +170,10 @@ class Snapshot:
             tensors = load_tensors(data)
         except (SafetensorError, msgspec.DecodeError, LookupError, ValueError, TypeError) as e:
             raise SnapshotError(f"not a snapshot: {e}") from None
-        times = [tensors.pop(name, None) for name in ("step_time", "grid", "seen")]
-        if any(array is None for array in times):
-            raise SnapshotError("snapshot has no step_time, no grid or no seen")
-        return cls(meta, tensors, *times)
+        if missing := {"step_time", "grid", "seen"} - set(tensors):
+            raise SnapshotError(f"snapshot has no {min(missing)}")
+        step_time, grid, seen = (tensors.pop(name) for name in ("step_time", "grid", "seen"))
+        return cls(meta, tensors, step_time, grid, seen)
 
     @classmethod
     def load(cls, path: Path) -> Snapshot:

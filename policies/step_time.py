@@ -186,7 +186,8 @@ class StepTimeModel:
     @property
     def seen(self) -> Array:
         """Intervals that each cell of the grid was fitted to, lately."""
-        return self._residuals.sums[1].astype(np.float32)
+        seen: Array = self._residuals.sums[1].astype(np.float32)
+        return seen
 
     @property
     def switch_seconds(self) -> float:
