@@ -170,8 +170,8 @@ class Snapshot:
             tensors = load_tensors(data)
         except (SafetensorError, msgspec.DecodeError, LookupError, ValueError, TypeError) as e:
             raise SnapshotError(f"not a snapshot: {e}") from None
-        if missing := {"step_time", "grid", "seen"} - set(tensors):
-            raise SnapshotError(f"snapshot has no {min(missing)}")
+        if missing := [n for n in ("step_time", "grid", "seen") if n not in tensors]:
+            raise SnapshotError(f"snapshot has no {missing[0]}")
         step_time, grid, seen = (tensors.pop(name) for name in ("step_time", "grid", "seen"))
         return cls(meta, tensors, step_time, grid, seen)
 
