@@ -14,6 +14,7 @@ from flyball.benchmarks.depth.figures import (
     worst_phase,
 )
 from flyball.benchmarks.depth.live import fixed_depth, total
+from flyball.benchmarks.depth.plots import draw
 from flyball.benchmarks.depth.run import DepthOptions
 from flyball.benchmarks.depth.scenarios import changing, of_trace, scenarios
 from flyball.benchmarks.depth.settling import BIN, WINDOW, seconds_to_regret
@@ -61,6 +62,21 @@ def test_figures_name_the_best_in_hindsight() -> None:
     assert worst_phase(found, "learned", [0.0, 1.0]) == pytest.approx(1.0)
     assert hypervolume(found, "learned", [0.0, 1.0]) == pytest.approx(0.6 * 2.0)
     assert curve(found, "goodput", [1.0]) == [(pytest.approx(0.45), pytest.approx(1.5))]
+
+
+def test_peers_that_were_measured_at_one_speed_only() -> None:
+    found = tally(goodput=(0.45, 1.5), learned=(0.4, 1.0), fixed_2=(0.5, 1.4))
+    kept = [i for i, arm in enumerate(found.arms) if arm != Arm("goodput", 0.0)]
+    fewer = Tally([found.arms[i] for i in kept], found.units, found.sums[kept])
+    figures = depth_figures(fewer, [0.0, 1.0], 0)
+    assert figures["best_peer_ratio_1"] == pytest.approx(0.45 / 0.4)
+    assert "best_peer_ratio_0" not in figures
+
+
+def test_plots_are_drawn(tmp_path) -> None:
+    found = tally(goodput=(0.45, 1.5), learned=(0.4, 1.0), fixed_2=(0.5, 1.4))
+    files = draw(found, [0.0, 1.0], tmp_path)
+    assert all(file.read_bytes()[:4] == b"\x89PNG" for file in files)
 
 
 def test_units_without_a_token_are_left_out() -> None:

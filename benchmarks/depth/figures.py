@@ -40,7 +40,7 @@ def depth_figures(tally: Tally, speeds: Sequence[float], seed: int) -> dict[str,
         for name, interval in at_speed(tally, speed, seed).items():
             figures |= interval.figures(f"{name}_{speed:g}")
     figures["worst_phase_vs_off"] = worst_phase(tally, OURS, speeds)
-    peers = [p for p in tally.policies() if p != OURS]
+    peers = [*fixed_policies(tally), *peer_policies(tally, max(speeds))]
     areas = {p: hypervolume(tally, p, speeds) for p in peers}
     if areas and max(areas.values()) > 0:
         figures["hypervolume_ratio_to_best_peer"] = hypervolume(tally, OURS, speeds) / max(
@@ -54,7 +54,7 @@ def at_speed(tally: Tally, speed: float, seed: int) -> dict[str, Interval]:
     """J of ours, and its ratios to others', at a speed."""
     ours = tally.objective(tally.arm(OURS, speed), OFF, speed)
     fixed = objectives(tally, fixed_policies(tally), speed)
-    peers = objectives(tally, peer_policies(tally), speed)
+    peers = objectives(tally, peer_policies(tally, speed), speed)
     out = {"j": interval(ours, lambda j: j.mean(-1), seed)}
     if fixed is not None:
         best = fixed[fixed.mean(1).argmin()]
@@ -70,9 +70,10 @@ def fixed_policies(tally: Tally) -> list[str]:
     return [p for p in tally.policies() if p == OFF.policy or p.startswith("fixed")]
 
 
-def peer_policies(tally: Tally) -> list[str]:
-    """Every other policy that is neither ours nor fixed."""
-    return [p for p in tally.policies() if p != OURS and p not in fixed_policies(tally)]
+def peer_policies(tally: Tally, speed: float) -> list[str]:
+    """Every other policy that is neither ours nor fixed, and was measured at a speed."""
+    others = [p for p in tally.policies() if p != OURS and p not in fixed_policies(tally)]
+    return [p for p in others if tally.arm(p, speed) in tally.arms]
 
 
 def objectives(tally: Tally, policies: Sequence[str], speed: float) -> Floats | None:
@@ -118,9 +119,9 @@ def worst_phase(tally: Tally, policy: str, speeds: Sequence[float]) -> float:
 
 
 def curve(tally: Tally, policy: str, speeds: Sequence[float]) -> list[tuple[float, float]]:
-    """Latency and cost of a policy at every speed, means over units."""
+    """Latency and cost of a policy at every speed that it was measured at, means over units."""
     points = []
-    for speed in speeds:
+    for speed in (s for s in speeds if tally.arm(policy, s) in tally.arms):
         latency, cost = tally.components(tally.arm(policy, speed), OFF).mean(0)
         points.append((float(latency), float(cost)))
     return points

@@ -33,7 +33,7 @@ def pareto(tally: Tally, speeds: Sequence[float]) -> Figure:
     figure, panel = _figure(7.0, 5.0)
     fixed = [curve(tally, p, speeds[:1])[0] for p in fixed_policies(tally)]
     panel.plot(*zip(*fixed, strict=True), "s--", color=QUIET, ms=5, lw=0.8, label="fixed depths")
-    for policy in peer_policies(tally):
+    for policy in peer_policies(tally, max(speeds)):
         xs, ys = zip(*curve(tally, policy, speeds), strict=True)
         panel.plot(xs, ys, "o-", color=_PEER, ms=3.5, lw=0.7, alpha=0.8)
         panel.annotate(policy, (xs[-1], ys[-1]), (4, 4), textcoords="offset points",
@@ -51,7 +51,7 @@ def phases(tally: Tally, speed: float) -> Figure:
     """J of every policy in every phase at a speed, mean over seeds."""
     names = list(dict.fromkeys(phase for _, phase in tally.units))
     index = np.array([names.index(phase) for _, phase in tally.units])
-    shown = [*fixed_policies(tally), *peer_policies(tally), OURS]
+    shown = [*fixed_policies(tally), *peer_policies(tally, speed), OURS]
     table = np.array(
         [
             [
