@@ -47,7 +47,8 @@ def seconds_to_regret(
             for seed in range(len(mine))
         ]
     )
-    regret = _per_token(mine) / _per_token(chosen) - 1.0
+    with np.errstate(divide="ignore", invalid="ignore"):  # minutes without a request
+        regret = _per_token(mine) / _per_token(chosen) - 1.0
     late = np.flatnonzero(regret > limit)
     return float((late[-1] + 1) * BIN) if len(late) else 0.0
 
