@@ -17,11 +17,11 @@ from random import Random
 from typing import Any, Final
 
 from ..inference.load import LoadSettings, RequestRecord
-from ..inference.traffic import Traffic
 from ..policies.prices import Prices, compute_prices
 from .arms import ARMS, PHASES, SPEEDS, Arm, Phase, Slice, belongs, slice_of
 from .engines import models
 from .options import EngineOptions
+from .ramped import RampedTraffic
 from .result import write
 from .session import ENGINE, Session, session
 from .summary import KnobTurn, Measured, in_force, summarise
@@ -250,21 +250,14 @@ class _Demo:
         return _Traffic(settings, self.options.load_cores, self.requests)
 
 
-class _Traffic(Traffic):
-    """Traffic that is up before anything is measured, and whose records are kept."""
+class _Traffic(RampedTraffic):
+    """Traffic whose records are kept."""
 
     def __init__(
         self, settings: LoadSettings, cores: frozenset[int] | None, kept: list[RequestRecord]
     ) -> None:
-        super().__init__(settings, cores)
+        super().__init__(settings, ramp=_RAMP, cores=cores)
         self._kept = kept
-
-    def __enter__(self) -> _Traffic:
-        self.start()
-        time.sleep(_RAMP)
-        if not self.alive:
-            self.stop()
-        return self
 
     def __exit__(self, *_: object) -> None:
         self._kept += self.stop()

@@ -10,12 +10,11 @@ import numpy as np
 from ..inference.identity import of_info
 from ..inference.profile import Profile, ProfileError, check
 from ..inference.wire import EngineInfo
-from ..policies.counterfactual import measured_states
 from ..policies.prices import Prices
 from ..policies.replay import Rows
 from ..policies.spaces import MAX_DEPTH, Array
 from ..policies.step_time import FEATURES, PRIOR, StepTimeModel
-from ..policies.structure import FLAT, Structure
+from ..policies.structure import FLAT, Structure, measured_states
 from ..policies.transition import Floats, OutcomeBatch
 
 log = logging.getLogger(__name__)
@@ -71,20 +70,15 @@ class StepTimes:
             features(outcomes), seconds_per_step(outcomes), steps, switched
         )
 
-    def off_seconds(self, rows: Rows) -> Floats:
-        """Decode seconds per step without speculation, in the states that were measured."""
-        return self.batch(rows).off_seconds
-
     def batch(self, rows: Rows) -> OutcomeBatch:
         """Outcomes of rows, with what the step-time models say of them."""
-        raw = measured_states(rows)
+        raw = measured_states(rows.observations, rows.outcomes)
         off, prompts = np.empty((2, len(rows)))
         models = list(self.models.values())
         for i in np.unique(rows.engines):
             mine = np.flatnonzero(rows.engines == i)
             structure = Structure(MAX_DEPTH, models[i].coefficients, _ANY_PRICES, models[i].grid)
-            off[mine] = structure.off_seconds(raw[mine])
-            prompts[mine] = structure.prompt_seconds(raw[mine], rows.actions[mine])
+            off[mine], prompts[mine] = structure.off_and_prompts(raw[mine], rows.actions[mine])
         return OutcomeBatch.from_rows(
             rows.outcomes.astype(np.float64), off, rows.ratios.astype(np.float64), prompts
         )

@@ -14,16 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from .replay import Rows
-from .spaces import DEPTH_SPACE, MAX_DEPTH, Array
-from .structure import Structure
+from .spaces import DEPTH_SPACE, MAX_DEPTH
+from .structure import Structure, measured_states
 from .transition import ROW_SIZE, Floats, OutcomeBatch
 
 _COLUMN: Final = {name: i for i, name in enumerate(OutcomeBatch.SCALARS)}
 _TRIED: Final = len(OutcomeBatch.SCALARS)
 _ACCEPTED: Final = _TRIED + MAX_DEPTH
-_BATCH: Final = DEPTH_SPACE.index("batch")
-_CONTEXT: Final = DEPTH_SPACE.index("context")
-_PREFILL: Final = DEPTH_SPACE.index("prefill")
 _DEPTH: Final = DEPTH_SPACE.index("depth")
 _POSITIONS: Final = np.arange(1, MAX_DEPTH + 1)
 
@@ -62,17 +59,6 @@ def shallower(
     return out
 
 
-def measured_states(rows: Rows) -> Array:
-    """Observations with batch, context and prompts as the outcomes measured them."""
-    raw = rows.observations.copy()
-    steps = np.maximum(rows.outcomes[:, _COLUMN["steps"]], 1.0)
-    requests = np.maximum(rows.outcomes[:, _COLUMN["request_steps"]], 1.0)
-    raw[:, _BATCH] = requests / steps
-    raw[:, _CONTEXT] = rows.outcomes[:, _COLUMN["context"]] / requests
-    raw[:, _PREFILL] = rows.outcomes[:, _COLUMN["prefill"]] / steps
-    return raw
-
-
 def full_information(
     rows: Rows, structure: Structure
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], Rows]:
@@ -83,7 +69,9 @@ def full_information(
         one length.
     """
     which, depths = np.nonzero(np.arange(structure.k_max + 1) <= rows.actions[:, None])
-    seconds = structure.seconds(measured_states(rows)).astype(np.float64)
+    seconds = structure.seconds(measured_states(rows.observations, rows.outcomes)).astype(
+        np.float64
+    )
     scale = seconds[which, depths] / seconds[which, rows.actions[which]]
     every = rows.take(which)
     before = every.observations[:, _DEPTH]

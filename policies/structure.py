@@ -14,10 +14,12 @@ import numpy.typing as npt
 
 from .prices import Prices
 from .spaces import DEPTH_SPACE, MAX_DEPTH, Array
+from .transition import OutcomeBatch
 
 KNOTS: Final = 9
 """Batch sizes of a grid: 1, 2, 4, ... 256."""
 
+_COLUMN = {name: i for i, name in enumerate(OutcomeBatch.SCALARS)}
 _DEPTH = DEPTH_SPACE.index("depth")
 _SURVIVAL = DEPTH_SPACE.slice("survival_1", MAX_DEPTH)
 _BATCH = DEPTH_SPACE.index("batch")
@@ -108,13 +110,15 @@ class Structure:
         """Seconds per step without speculation and without prompts, shape (...)."""
         return self.decode_seconds(raw)[..., 0]
 
-    def prompt_seconds(self, raw: Array, depths: npt.NDArray[np.integer]) -> Array:
-        """Seconds of a step at some depths that are its prompts' doing, shape (...)."""
-        index = depths[..., None]
-        both = np.take_along_axis(self.seconds(raw), index, -1)
-        alone = np.take_along_axis(self.decode_seconds(raw), index, -1)
-        seconds: Array = (both - alone)[..., 0]
-        return seconds
+    def off_and_prompts(self, raw: Array, depths: npt.NDArray[np.integer]) -> tuple[Array, Array]:
+        """``off_seconds``, and the seconds of a step at some depths that are its prompts' doing.
+
+        Args:
+            raw: raw observations, float32, shape (n, DEPTH_SPACE.size).
+            depths: shape (n,).
+        """
+        alone, taken = self.decode_seconds(raw), (np.arange(len(raw)), depths)
+        return alone[:, 0], self.seconds(raw)[taken] - alone[taken]
 
     def _factors(self, batch: Array) -> Array:
         """The grid's correction at batch sizes of shape (..., 1): shape (..., k_max + 1)."""
@@ -125,6 +129,22 @@ class Structure:
         below = grid[low]
         factors: Array = below + share[..., None] * (grid[low + 1] - below)
         return factors
+
+
+def measured_states(raw: Array, outcomes: npt.NDArray[Any]) -> Array:
+    """Observations with batch, context and prompts as the outcomes that followed measured them.
+
+    Args:
+        raw: raw observations, shape (n, DEPTH_SPACE.size).
+        outcomes: rows as ``outcome_row`` makes them, shape (n, ROW_SIZE).
+    """
+    states = raw.copy()
+    steps = np.maximum(outcomes[:, _COLUMN["steps"]], 1.0)
+    requests = np.maximum(outcomes[:, _COLUMN["request_steps"]], 1.0)
+    states[:, _BATCH] = requests / steps
+    states[:, _CONTEXT] = outcomes[:, _COLUMN["context"]] / requests
+    states[:, _PREFILL] = outcomes[:, _COLUMN["prefill"]] / steps
+    return states
 
 
 def knots(batch: npt.NDArray[Any]) -> tuple[npt.NDArray[np.intp], Array]:

@@ -8,7 +8,6 @@ did itself: while others have their turn its engine is in mode freeze.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,11 +17,11 @@ from typing import Final
 import numpy as np
 
 from ...inference.load import LoadSettings, RequestRecord
-from ...inference.traffic import Traffic
 from ...inference.wire import Mode
 from ...policies.prices import Prices, compute_prices
 from ...policies.transition import ROW_SIZE, Floats, Transition, outcome_row
 from ..arms import PHASES, Phase
+from ..ramped import RampedTraffic
 from ..session import ENGINE, Session
 from .figures import OURS
 from .tally import Arm, Tally, collect, sums
@@ -134,28 +133,18 @@ class LiveRun:
     def _belongs(self, transition: Transition, pin: int, start: float, end: float) -> bool:
         return transition.decision.pin == pin and start <= transition.decision.at < end
 
-    def _traffic(self, phase: Phase) -> _Ramped:
+    def _traffic(self, phase: Phase) -> RampedTraffic:
         self._traffics += 1
-        return _Ramped(
+        return RampedTraffic(
             LoadSettings(
                 url=self.session.engine.url,
                 workload=phase.content_class,
                 concurrency=phase.concurrency,
                 max_tokens=self.options.max_tokens,
                 seed=self.seed + self._traffics,
-            )
+            ),
+            ramp=_RAMP,
         )
-
-
-class _Ramped(Traffic):
-    """Traffic that is up before anything is measured."""
-
-    def __enter__(self) -> _Ramped:
-        self.start()
-        time.sleep(_RAMP)
-        if not self.alive:
-            self.stop()  # raises the reason
-        return self
 
 
 def fixed_depth(arm: Arm) -> int | None:
@@ -171,9 +160,3 @@ def total(transitions: Sequence[Transition], prices: Prices) -> Floats:
     rows = [outcome_row(t.decision.applied, t.outcome) for t in transitions]
     values: Floats = sums(np.reshape(rows, (-1, ROW_SIZE)), prices).sum(0)
     return values
-
-
-def minutes(options: LiveOptions, arms: int, phases: int = len(PHASES)) -> float:
-    """About how long a run takes, without the start of the engine."""
-    visit = _RAMP + arms * (options.slice_seconds + 0.2)
-    return math.fsum((options.cold_seconds, options.rounds * phases * visit)) / 60.0

@@ -138,12 +138,12 @@ def _live(options: DepthOptions, progress: Progress) -> tuple[Tally, dict[str, f
     pair = models(options.target, options.draft)
     out = options.plots or Path("runs/bench-depth")
     progress("starting the engine and its controller")
-    live = LiveOptions(rounds=1 if options.quick else options.rounds)
+    live = LiveOptions(rounds=options.rounds)
     if options.quick:
         live = LiveOptions(rounds=1, slice_seconds=0.8, cold_seconds=20.0)
     speeds = (1.0,) if options.quick else (0.0, 0.5, 1.0)
     arms = [Arm(name) for name in _fixed(options.k_max)]
-    arms += [Arm(name, s) for name in options.policies for s in speeds[-1:]]
+    arms += [Arm(name, speeds[-1]) for name in options.policies]
     arms += [Arm(OURS, s) for s in speeds]
     with session(
         pair, out, options.seed, options.k_max, options.cores, env={"FLYBALL_GUARD": "off"}

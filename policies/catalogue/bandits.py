@@ -14,7 +14,6 @@ from msgspec import Meta
 
 from ..policy import Choice, Integers
 from ..spaces import Array
-from ..structure import Structure
 from ..transition import Floats
 from .base import CataloguePolicy
 from .objective import BUCKETS, bucket, rewards
@@ -42,15 +41,8 @@ class Bandit(CataloguePolicy):
     kind: ClassVar[type[Options]] = BanditOptions
     options: BanditOptions
 
-    def __init__(
-        self,
-        structure: Structure,
-        engines: int = 1,
-        seed: int = 0,
-        options: Options | None = None,
-    ) -> None:
-        super().__init__(structure, engines, seed, options)
-        self.counts: Floats = np.zeros((engines, BUCKETS, self.k_max + 1))
+    def _prepare(self) -> None:
+        self.counts: Floats = np.zeros((self.engines, BUCKETS, self.k_max + 1))
         self.sums: Floats = np.zeros_like(self.counts)
 
     def learn(self, raw: Array, actions: Integers, outcomes: Floats) -> None:

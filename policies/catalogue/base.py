@@ -39,3 +39,11 @@ class CataloguePolicy(Policy):
         super().__init__(structure, engines, seed)
         self.options = self.kind() if options is None else options
         self._each: Integers = np.arange(engines)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Make what the policy remembers; its options are there.
+
+        Raises:
+            ValueError: if an option does not fit the engine.
+        """

@@ -9,7 +9,6 @@ from msgspec import Meta
 
 from ..policy import Choice, Integers
 from ..spaces import MAX_DEPTH, Array
-from ..structure import Structure
 from ..transition import Floats
 from .base import CataloguePolicy
 from .objective import ACCEPTANCE, ACCEPTED, COLUMN, TRIED, first_peak, worth
@@ -56,17 +55,10 @@ class Goodput(CataloguePolicy):
     kind: ClassVar[type[Options]] = GoodputOptions
     options: GoodputOptions
 
-    def __init__(
-        self,
-        structure: Structure,
-        engines: int = 1,
-        seed: int = 0,
-        options: Options | None = None,
-    ) -> None:
-        super().__init__(structure, engines, seed, options)
-        self.alpha: Floats = np.full(engines, self.options.start)
-        self._depth: Integers = np.zeros(engines, np.int64)
-        self._age: Integers = np.full(engines, self.options.every)
+    def _prepare(self) -> None:
+        self.alpha: Floats = np.full(self.engines, self.options.start)
+        self._depth: Integers = np.zeros(self.engines, np.int64)
+        self._age: Integers = np.full(self.engines, self.options.every)
 
     def act(self, raw: Array) -> Choice:
         """Keep the depth, or search anew where that is due."""

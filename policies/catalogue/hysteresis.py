@@ -9,7 +9,6 @@ from msgspec import Meta
 
 from ..policy import Choice, Integers
 from ..spaces import Array
-from ..structure import Structure
 from ..transition import Floats
 from .base import CataloguePolicy
 from .objective import ACCEPTED, COLUMN, TRIED
@@ -51,19 +50,12 @@ class Hysteresis(CataloguePolicy):
     kind: ClassVar[type[Options]] = HysteresisOptions
     options: HysteresisOptions
 
-    def __init__(
-        self,
-        structure: Structure,
-        engines: int = 1,
-        seed: int = 0,
-        options: Options | None = None,
-    ) -> None:
-        super().__init__(structure, engines, seed, options)
+    def _prepare(self) -> None:
         self.tiers: Integers = np.array(parse(self.options.tiers, self.k_max))
         middle = len(self.tiers) // 2
-        self.accepted: Floats = np.full(engines, float(self.tiers[middle]))
-        self._tier: Integers = np.full(engines, middle)
-        self._held: Integers = np.zeros(engines, np.int64)
+        self.accepted: Floats = np.full(self.engines, float(self.tiers[middle]))
+        self._tier: Integers = np.full(self.engines, middle)
+        self._held: Integers = np.zeros(self.engines, np.int64)
         # Below the lowest and above the highest tier there is none to go to.
         self._rise: Floats = np.append(self.tiers[:-1] - 0.5 + self.options.up, np.inf)
         self._fall: Floats = np.append(-np.inf, self.tiers[:-1] - 0.5 - self.options.down)

@@ -9,7 +9,6 @@ from msgspec import Meta
 
 from ..policy import Choice, Integers
 from ..spaces import DEPTH_SPACE, SPEED_INDEX, Array
-from ..structure import Structure
 from ..transition import Floats
 from .base import CataloguePolicy
 from .objective import ACCEPTANCE, BATCH, CONTEXT, rewards
@@ -53,15 +52,8 @@ class LinUcb(CataloguePolicy):
     kind: ClassVar[type[Options]] = LinUcbOptions
     options: LinUcbOptions
 
-    def __init__(
-        self,
-        structure: Structure,
-        engines: int = 1,
-        seed: int = 0,
-        options: Options | None = None,
-    ) -> None:
-        super().__init__(structure, engines, seed, options)
-        shape = engines, self.k_max + 1, len(FEATURES)
+    def _prepare(self) -> None:
+        shape = self.engines, self.k_max + 1, len(FEATURES)
         self._inverse: Floats = np.tile(
             np.eye(len(FEATURES)) / self.options.ridge, (*shape[:2], 1, 1)
         )

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ..policy import Integers
 from ..prices import cost, latency
 from ..spaces import DEPTH_SPACE, MAX_DEPTH, SPEED_INDEX, Array
-from ..structure import Structure
+from ..structure import Structure, measured_states
 from ..transition import Floats, OutcomeBatch
 from .options import Objective
 
@@ -87,19 +87,11 @@ def rewards(structure: Structure, raw: Array, outcomes: Floats, objective: Objec
     Returns:
         Shape (n,); NaN where nothing was measured.
     """
-    steps = np.maximum(outcomes[:, COLUMN["steps"]], 1.0)
-    requests = np.maximum(outcomes[:, COLUMN["request_steps"]], 1.0)
-    state = raw.copy()
-    state[:, BATCH] = requests / steps
-    state[:, CONTEXT] = outcomes[:, COLUMN["context"]] / requests
-    state[:, PREFILL] = outcomes[:, COLUMN["prefill"]] / steps
     unknown = np.full(len(raw), np.nan)  # neither component reads the ratio of parameters
     depths = outcomes[:, COLUMN["depth"]].astype(np.int64)
+    off, prompts = structure.off_and_prompts(measured_states(raw, outcomes), depths)
     batch = OutcomeBatch.from_rows(
-        outcomes,
-        structure.off_seconds(state).astype(np.float64),
-        unknown,
-        structure.prompt_seconds(state, depths).astype(np.float64),
+        outcomes, off.astype(np.float64), unknown, prompts.astype(np.float64)
     )
     seconds = latency(batch)
     if objective == "throughput":

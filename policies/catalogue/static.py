@@ -9,7 +9,6 @@ from msgspec import Meta
 
 from ..policy import Choice
 from ..spaces import SPEED_INDEX, Array
-from ..structure import Structure
 from .base import CataloguePolicy
 from .objective import weighed
 from .options import Options, refusal
@@ -43,14 +42,7 @@ class Fixed(CataloguePolicy):
     kind: ClassVar[type[Options]] = FixedOptions
     options: FixedOptions
 
-    def __init__(
-        self,
-        structure: Structure,
-        engines: int = 1,
-        seed: int = 0,
-        options: Options | None = None,
-    ) -> None:
-        super().__init__(structure, engines, seed, options)
+    def _prepare(self) -> None:
         depth = self.options.depth
         self.depth = self.k_max if depth is None else depth
         if self.depth > self.k_max:

@@ -50,17 +50,10 @@ class Table(CataloguePolicy):
     kind: ClassVar[type[Options]] = TableOptions
     options: TableOptions
 
-    def __init__(
-        self,
-        structure: Structure,
-        engines: int = 1,
-        seed: int = 0,
-        options: Options | None = None,
-    ) -> None:
-        super().__init__(structure, engines, seed, options)
+    def _prepare(self) -> None:
         text = self.options.table
         self._given = parse(text, self.k_max) if text else None
-        self._components = predicted(structure)
+        self._components = predicted(self.structure)
 
     def use_structure(self, structure: Structure) -> None:
         """Take newer step times; a table of the user's own stays as it is."""
