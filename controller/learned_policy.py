@@ -95,7 +95,7 @@ class _Member:
             static_depth=0,
             parameter_ratio=ratio,
         )
-        self.learner = Learner(settings, folder)
+        self.learner = Learner(settings, folder, structure.coefficients.astype(np.float64))
         self.rng = Random(settings.seed)
         self.runner = Runner(
             analytic(1, structure.k_max, structure.prices, structure.coefficients, 0.0)

@@ -17,7 +17,7 @@ from ..inference.wire import Beat, EngineInfo
 from ..policies.exploration import budget
 from ..policies.prices import Prices, price_list
 from ..policies.snapshot import Snapshot
-from ..policies.spaces import MAX_DEPTH, SPEED_INDEX, check_speed
+from ..policies.spaces import SPEED_INDEX, check_speed
 from ..policies.transition import Floats, Transition
 from ..policies.vector_dqn import VectorDQN
 from . import checkpoint as checkpoints
@@ -51,13 +51,17 @@ class Learner:
     Args:
         settings: every option.
         run: folder of the run; resumed from if it holds a checkpoint.
+        step_times: seconds per feature of the step-time model that were measured before, shape
+            (6,), for engines that the settings' profile is not of; None where nothing was.
 
     Raises:
         RewardError: if the reward that the settings name cannot be used.
         ProfileError: if their profile cannot be used.
     """
 
-    def __init__(self, settings: LearnerSettings, run: Path) -> None:
+    def __init__(
+        self, settings: LearnerSettings, run: Path, step_times: Floats | None = None
+    ) -> None:
         torch.set_num_threads(1)
         self.settings = settings
         self.run = run
@@ -65,7 +69,7 @@ class Learner:
         self.comparison: Comparison | None = None  # of the latest candidate with the current
         self.state = LearnerState()
         profile = load_profile(settings.profile) if settings.profile else None
-        self.times = StepTimes(settings.forgetting, profile)
+        self.times = StepTimes(settings.forgetting, profile, step_times)
         self.relabel = Relabel(settings.prices, load_reward(settings.reward or REWARD), self.times)
         self.registry = Registry(run / "snapshots", settings.keep_snapshots, settings.keep_every)
         self.board = Board(run, vars(settings))
@@ -105,7 +109,7 @@ class Learner:
         self.times.update(info.engine, outcomes)
         model.replay_buffer.append(rows)
         self._fresh = min(self._fresh + len(rows), _TESTED)
-        self.state.count(rows.actions, self.settings.updates_per_transition)
+        self.state.count(len(rows), self.settings.updates_per_transition)
         return len(rows)
 
     def step(self, seconds: float) -> None:
@@ -242,10 +246,8 @@ class Learner:
     @property
     def budget(self) -> float:
         """Expected loss of a decision that snapshots may spend on exploration now."""
-        visits: Floats = np.array(self.state.visits[: (self.state.k_max or MAX_DEPTH) + 1], float)
-        told = visits[::-1].cumsum()[::-1]  # an interval tells of every shallower depth as well
         s = self.settings
-        return budget(told, s.explore_visits, s.explore_start, s.explore_floor)
+        return budget(self.state.transitions, s.explore_start, s.explore_floor, s.explore_early)
 
     def prepare(self, k_max: int) -> VectorDQN:
         """The algorithm, made when the greatest depth is known."""

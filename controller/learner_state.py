@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from ..policies.replay import Integers, Rows
+from ..policies.replay import Rows
 from ..policies.spaces import MAX_DEPTH, check_speed
 from ..policies.transition import Reason
 from ..policies.vector_dqn import VectorDQN
@@ -31,7 +31,6 @@ class LearnerState(msgspec.Struct):
         hidden: units of the hidden layers that the networks were made with.
         engines: names, by their index in the replay buffer.
         transitions: learned from.
-        visits: of these, at every depth.
         invalid: refused as no engine could have measured them.
         refused: refused as their engine does not fit this run.
         empty: left out as they emitted nothing.
@@ -54,7 +53,6 @@ class LearnerState(msgspec.Struct):
     hidden: tuple[int, ...] = ()
     engines: list[str] = []
     transitions: int = 0
-    visits: list[int] = msgspec.field(default_factory=lambda: [0] * (MAX_DEPTH + 1))
     invalid: int = 0
     refused: int = 0
     empty: int = 0
@@ -71,17 +69,15 @@ class LearnerState(msgspec.Struct):
 
     def __post_init__(self) -> None:
         check_speed(self.speed)
-        if not 0 <= self.k_max <= MAX_DEPTH or len(self.visits) != MAX_DEPTH + 1:
-            raise ValueError(f"k_max or visits do not fit depths up to {MAX_DEPTH}")
+        if not 0 <= self.k_max <= MAX_DEPTH:
+            raise ValueError(f"k_max must be in [0, {MAX_DEPTH}], not {self.k_max}")
         if not (math.isfinite(self.reward_shift) and 0 < self.reward_scale < math.inf):
             raise ValueError("reward_shift and reward_scale must be finite, the scale above 0")
 
-    def count(self, depths: Integers, updates_each: float) -> None:
+    def count(self, transitions: int, updates_each: float) -> None:
         """Count transitions that were stored."""
-        self.transitions += len(depths)
-        self.credit = min(self.credit + updates_each * len(depths), _MOST_OWED)
-        for depth, visits in enumerate(np.bincount(depths, minlength=MAX_DEPTH + 1).tolist()):
-            self.visits[depth] += visits
+        self.transitions += transitions
+        self.credit = min(self.credit + updates_each * transitions, _MOST_OWED)
 
     def owed(self) -> float:
         """Gradient steps to take."""

@@ -63,12 +63,12 @@ class LearnerSettings:
     forgetting: float = 0.9995
     """weight of the past per interval in the step-time model"""
 
-    explore_start: float = 0.02
+    explore_start: float = 0.005
     """loss per decision (off = 1.0) that exploration may cost at first"""
-    explore_floor: float = 0.0015
+    explore_floor: float = 0.001
     """the same in the long run"""
-    explore_visits: int = 12
-    """intervals that should tell of every depth before exploration is down at its floor"""
+    explore_early: int = 12
+    """transitions after which it begins to fall, by the root of their number"""
 
     first_snapshot: int = 24
     """transitions before the first snapshot"""
@@ -111,7 +111,7 @@ _BOUNDS: tuple[tuple[tuple[str, ...], float, float], ...] = (
     (("learning_rate",), 1e-6, 1.0),
     (("updates_per_transition",), 0.0, 1000.0),
     (("publish_seconds", "hold_seconds", "checkpoint_seconds", "board_seconds"), 0.0, 86400.0),
-    (("batch_size", "minimum_rows", "explore_visits", "first_snapshot"), 1, 1 << 16),
+    (("batch_size", "minimum_rows", "explore_early", "first_snapshot"), 1, 1 << 16),
     (("keep_snapshots", "keep_every", "relabel_updates"), 1, 1 << 20),
     (("replay_size",), 64, 10_000_000),
     (("seed",), 0, (1 << 32) - 1),

@@ -32,11 +32,14 @@ class StepTimes:
     Attributes:
         forgetting: weight of the past per interval.
         profile: what the models of its engine start from; None for nothing.
+        measured: seconds per feature that the models of all other engines start from, where these
+            were measured before; None where they were not.
         models: by engine; its position is the engine's index in the replay buffer.
     """
 
     forgetting: float
     profile: Profile | None = None
+    measured: Floats | None = None
     models: dict[str, StepTimeModel] = field(default_factory=dict)
 
     def meet(self, info: EngineInfo) -> int:
@@ -60,7 +63,7 @@ class StepTimes:
         if engine not in self.models:
             if len(self.models) >= MAX_ENGINES:
                 raise ValueError(f"more than {MAX_ENGINES} names of engines in one run")
-            self.models[engine] = StepTimeModel(self.forgetting, self._prior(info))
+            self.models[engine] = self._new(info)
         return list(self.models).index(engine)
 
     def update(self, engine: str, outcomes: Floats) -> None:
@@ -83,16 +86,18 @@ class StepTimes:
             rows.outcomes.astype(np.float64), off, rows.ratios.astype(np.float64), prompts
         )
 
-    def _prior(self, info: EngineInfo | None) -> Floats:
-        """What an engine's model starts from."""
-        if self.profile is None or info is None:
-            return PRIOR
-        try:
-            check(self.profile, of_info(info))
-        except ProfileError as e:
-            log.error("engine %s starts without a profile: %s", info.engine, e)
-            return PRIOR
-        return self.profile.vector
+    def _new(self, info: EngineInfo | None) -> StepTimeModel:
+        """An engine's model before it has seen anything."""
+        start = self.measured
+        if self.profile is not None and info is not None:
+            try:
+                check(self.profile, of_info(info))
+                start = self.profile.vector
+            except ProfileError as e:
+                log.error("engine %s starts without a profile: %s", info.engine, e)
+        if start is None:
+            return StepTimeModel(self.forgetting)
+        return StepTimeModel(self.forgetting, start, seen=_PROFILED)
 
     def structure(self, k_max: int, prices: Prices) -> Structure:
         """Of the fleet: what the engines' models say, by the intervals they were fitted to."""
@@ -101,7 +106,8 @@ class StepTimes:
     @property
     def coefficients(self) -> Array:
         """Seconds per feature, float32, shape (6,)."""
-        prior = PRIOR if self.profile is None else self.profile.vector
+        start = self.measured if self.profile is None else self.profile.vector
+        prior = PRIOR if start is None else start
         return self._mean([model.coefficients for model in self.models.values()], prior)
 
     @property
@@ -154,4 +160,5 @@ def seconds_per_step(outcomes: Floats) -> Floats:
 assert FEATURES == ("step", "requests", "depth", "drafted", "prefill", "context")
 
 _STEPS = 8  # of an interval, unless it is cut short
+_PROFILED = 20.0  # intervals at every depth and batch size that a profile counts for
 _ANY_PRICES = Prices(verified=1.0)

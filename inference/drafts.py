@@ -72,6 +72,7 @@ class Drafts:
         return [
             *estimator.position.tolist(),
             *estimator.survival(slots, frailties).mean(0).tolist(),
+            *estimator.hope(slots, frailties).mean(0).tolist(),
             *share,
             *estimator.first.tolist(),
             *estimator.later.tolist(),

@@ -5,6 +5,11 @@ seems worse by ``gap`` is drawn with probability 1 / (A + g x gap), the best tak
 depths the expected loss is then below A / g whatever the gaps are, so g = A / budget keeps it below
 the budget. Near-equals are tried often, bad ideas rarely, and every probability is known, as
 off-policy evaluation needs it.
+
+A gap is believed as far as it is known. With ``doubt``, what a depth may yet turn out to be better
+than its score, a gap counts for gap x gap / doubt: a depth of which little is known is tried soon,
+which settles it. Where the doubt is no greater than the gap, the depth cannot be best and is not
+tried at all. While there is doubt the expected loss may reach sqrt(budget x doubt) / 2.
 """
 
 from __future__ import annotations
@@ -16,11 +21,8 @@ import numpy.typing as npt
 
 from .transition import Floats
 
-# Coverage up to which exploration stays at its start.
-_HALF: Final = 0.5
-
-_LEAST_BELIEF: Final = 0.2
-_HALF_SEEN: Final = 2.0  # measurements after which belief is half way
+_HALF_SEEN: Final = 2.0  # measurements after which the slack is half
+_SLACK: Final = 0.5  # by how much a step may be quicker where none was measured
 
 
 def chances(
@@ -28,7 +30,6 @@ def chances(
     budget: float,
     epsilon: float = 0.0,
     hopes: npt.NDArray[Any] | None = None,
-    known: npt.NDArray[Any] | None = None,
 ) -> Floats:
     """Probability of every depth.
 
@@ -37,9 +38,8 @@ def chances(
         budget: expected loss of a decision that may be spent on exploration, in units of the
             scores; 0 always takes the best.
         epsilon: share of decisions drawn uniformly besides.
-        hopes: the scores that the depths would have at best, whatever is still to be learned;
-            one whose hope is below the best score is not worth a try, and gets none.
-        known: how far the gaps are to be believed, in (0, 1]: see ``belief``.
+        hopes: the scores that the depths would have at best, by all that is still to be learned,
+            none below its score; None where nothing is known of that.
 
     Returns:
         float64, shape (..., A), summing to 1 along the last axis.
@@ -50,8 +50,8 @@ def chances(
     if budget > 0.0:
         top = np.take_along_axis(scores, best, -1)
         gaps = (top - scores).astype(np.float64)
-        if known is not None:
-            gaps *= known
+        if hopes is not None:
+            gaps *= gaps / np.maximum(hopes - scores, _TINY)
         out = 1.0 / (count + count / budget * gaps)
         if hopes is not None:
             out[hopes < top] = 0.0
@@ -62,11 +62,7 @@ def chances(
 
 
 def chances_of_one(
-    scores: list[float],
-    hopes: list[float] | None,
-    known: list[float],
-    budget: float,
-    epsilon: float,
+    scores: list[float], hopes: list[float] | None, budget: float, epsilon: float
 ) -> list[float]:
     """The same for one decision, in plain floats."""
     count, top = len(scores), max(scores)
@@ -74,43 +70,40 @@ def chances_of_one(
     out = [0.0] * count
     if budget > 0.0:
         greed = count / budget
-        out = [
-            1.0 / (count + greed * (top - score) * share)
-            for score, share in zip(scores, known, strict=True)
-        ]
-        if hopes is not None:
-            out = [p if hope >= top else 0.0 for p, hope in zip(out, hopes, strict=True)]
+        if hopes is None:
+            out = [1.0 / (count + greed * (top - score)) for score in scores]
+        else:
+            out = [
+                1.0 / (count + greed * (top - score) ** 2 / max(hope - score, _TINY))
+                if hope >= top
+                else 0.0
+                for score, hope in zip(scores, hopes, strict=True)
+            ]
         out[best] = 0.0
-    out[best] = 1.0 - sum(out)
+        out[best] = 1.0 - sum(out)
+    else:
+        out[best] = 1.0
     return [(1.0 - epsilon) * chance + epsilon / count for chance in out]
 
 
-def belief(seen: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """How far a gap is to be believed where a depth was measured so many times, in (0, 1].
-
-    What acceptance a depth would have had is known from any deeper one, its step time is not.
-    """
-    return _LEAST_BELIEF + (1.0 - _LEAST_BELIEF) * seen / (seen + _HALF_SEEN)
-
-
-def coverage(counts: Floats, visits: int) -> float:
-    """Share of the wanted visits that were made; visits beyond the wanted ones do not count.
+def quickest(seen: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """What a step may take at best, by what is expected of it, in (0, 1].
 
     Args:
-        counts: intervals that tell of every depth, shape (k_max + 1,).
-        visits: wanted at every depth.
+        seen: how often the depth was measured: what acceptance it would have had is known from
+            any deeper one, its step time is not.
     """
-    return float(np.minimum(counts / visits, 1.0).mean())
+    return 1.0 - _SLACK * _HALF_SEEN / (seen + _HALF_SEEN)
 
 
-def budget(counts: Floats, visits: int, start: float, floor: float) -> float:
+def budget(decisions: int, start: float, floor: float, early: int) -> float:
     """Expected loss that exploration may cost a decision, off = 1.0.
 
-    It falls from ``start`` with what is left to visit, and at least with the root of the decisions
-    made (the rate at which inverse gap weighting loses least), down to ``floor``: a depth that
-    is known to be bad by what is known of others need not be visited often. The floor stays, as
-    traffic changes and so does what depths are worth.
+    It falls from ``start`` with the root of the decisions made, the rate at which inverse gap
+    weighting loses least, down to ``floor``, which stays: traffic changes, and so does what depths
+    are worth.
     """
-    missing = 1.0 - coverage(counts, visits)
-    age = (1.0 + float(counts.max()) / visits) ** -0.5
-    return max(floor, start * min(1.0, missing / (1.0 - _HALF)) * float(age))
+    return max(floor, start * (1.0 + decisions / early) ** -0.5)
+
+
+_TINY: Final = 1e-9

@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from .exploration import belief, chances_of_one
+from .exploration import chances_of_one, quickest
 from .snapshot import VALUES, Snapshot, SnapshotError
 from .spaces import DEPTH_SPACE
 from .transition import Reason
@@ -23,6 +23,7 @@ HEAD: Final = DEPTH_SPACE.index("depth") + 1
 """Fields before this one have ranges of their own; those after it are shares in [0, 1]."""
 
 _SURVIVAL: Final = DEPTH_SPACE.index("survival_1")
+_HOPE: Final = DEPTH_SPACE.index("hope_1")
 _BATCH: Final = DEPTH_SPACE.index("batch")
 _CONTEXT: Final = DEPTH_SPACE.index("context")
 _DEPTH: Final = DEPTH_SPACE.index("depth")
@@ -42,7 +43,7 @@ class Runner:
         self.snapshot = snapshot
         self.explored = 0.0  # chance of another depth than the best, at the latest decision
         self._best = 0  # at the latest decision
-        self._hopes: list[float] | None = None  # scores if every draft were accepted
+        self._hopes: list[float] | None = None  # scores at best
         self._chances: list[float] | None = None  # at the latest decision; None if it was certain
         meta = snapshot.meta
         self._depths = meta.k_max + 1
@@ -67,7 +68,7 @@ class Runner:
         self._coefficients = [float(c) for c in snapshot.step_time]
         self._grid = snapshot.grid[:, : self._depths].tolist()
         self._switch = meta.switch
-        self._beliefs = belief(snapshot.seen[:, : self._depths]).tolist()
+        self._quickest = quickest(snapshot.seen[:, : self._depths]).tolist()
         prices = meta.prices
         self._second = prices.second
         self._positions = [
@@ -96,8 +97,7 @@ class Runner:
         if not explore or self._certain:
             self._best = best
             return best, 1.0, Reason.POLICY
-        known = self._known(observation)
-        chances = chances_of_one(scores, hopes, known, self._budget, self._epsilon)
+        chances = chances_of_one(scores, hopes, self._budget, self._epsilon)
         self._chances = chances
         self.explored = 1.0 - chances[best]
         left = rng.random()
@@ -146,7 +146,7 @@ class Runner:
     def _structure(self, observation: list[float], speed: float) -> tuple[list[float], list[float]]:
         """Speed x latency + (1 - speed) x cost of every depth, long run, by the structure.
 
-        As it is, and as it would be if every draft were accepted.
+        As it is, and at best: by what survival and step times may yet turn out to be.
         """
         one, requests, depth, drafted, _, context = self._coefficients
         batch = max(observation[_BATCH], 1.0)
@@ -157,28 +157,24 @@ class Runner:
         held, switch = int(observation[_DEPTH]), self._switch
         off = max(fixed * grid[0], 1e-4)
         off_spent = self._positions[0] + dollars * off
-        emitted, known, hoped = 1.0, [], []
+        dear = (1.0 - speed) / off_spent
+        paced = speed / off + dear * dollars
+        quickest = self._quickest[_nearest(batch, len(self._grid))]
+        emitted, hope, known, hoped = 1.0, 1.0, [], []
         for k in range(self._depths):
             if k:
                 emitted += observation[_SURVIVAL + k - 1]
+                hope += observation[_HOPE + k - 1]
             seconds = max((fixed + slope * k) * grid[k], 1e-4)
-            if k != held:
-                seconds += switch
-            spent = self._positions[k] + dollars * seconds
-            step = speed * seconds / off + (1.0 - speed) * spent / off_spent
-            known.append(step / emitted)
-            hoped.append(step / (1.0 + k))
+            lost = switch if k != held else 0.0
+            paid = dear * self._positions[k]
+            known.append((paid + paced * (seconds + lost)) / emitted)
+            hoped.append((paid + paced * (seconds * quickest[k] + lost)) / hope)
         if self._gamma:
             now, after = 1.0 - self._gamma, self._gamma * min(known)
             known = [now * value + after for value in known]
             hoped = [now * value + after for value in hoped]
         return known, hoped
-
-    def _known(self, observation: list[float]) -> list[float]:
-        """How far each depth's gap is believed at this batch size."""
-        at = min(log2(max(observation[_BATCH], 1.0)), len(self._beliefs) - 1.001)
-        known: list[float] = self._beliefs[int(at + 0.5)]
-        return known
 
     def _factors(self, batch: float) -> list[float]:
         """The grid's correction at a batch size, between two of its rows."""
@@ -188,6 +184,11 @@ class Runner:
         return [
             a + share * (b - a) for a, b in zip(self._grid[low], self._grid[low + 1], strict=True)
         ]
+
+
+def _nearest(batch: float, rows: int) -> int:
+    """The row of the grid nearest to a batch size."""
+    return int(min(log2(max(batch, 1.0)), rows - 1.001) + 0.5)
 
 
 def _span(low: float, high: float, log: bool) -> float:

@@ -15,14 +15,14 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from .exploration import belief, chances
+from .exploration import chances, quickest
 from .prices import Prices
 from .spaces import DEPTH_SPACE, MAX_DEPTH, SPEED_INDEX, Array
 from .step_time import FEATURES
 from .structure import FLAT, Structure, nearest
 from .transition import Floats
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 EVERYWHERE: Final = np.full(FLAT.shape, 1e3, np.float32)
 """As if every depth had been measured at every batch size."""
 MAX_BYTES: Final = 16 << 20
@@ -140,11 +140,12 @@ class Snapshot:
         scores = scalarise(values, speed, meta.linear)
         hopes = None
         if meta.linear:
-            # The same correction, on what the structure would say if every draft were accepted.
-            gain = self.structure.components(raw, hopeful=True) - self.structure.components(raw)
+            # The same correction, on what the structure says at best.
+            cells = self.seen[nearest(raw[..., _BATCH]), : meta.k_max + 1]
+            best = self.structure.components(raw, quickest(cells))
+            gain = best - self.structure.components(raw)
             hopes = scores + (1.0 - meta.gamma) * scalarise(gain, speed, linear=True)
-        known = belief(self.seen[nearest(raw[..., _BATCH]), : meta.k_max + 1])
-        return chances(scores, meta.budget * meta.unit, meta.epsilon, hopes, known)
+        return chances(scores, meta.budget * meta.unit, meta.epsilon, hopes)
 
     def to_bytes(self) -> bytes:
         """As safetensors, the meta data in its header."""

@@ -132,7 +132,7 @@ def _classes(prefix: str, about: str) -> tuple[Field, ...]:
 
 
 DEPTH_SPACE: Final = Space(
-    "depth/1",
+    "depth/2",
     (
         Field("batch", "requests", 0, 256, "requests that decode in this step", log=True),
         Field("waiting", "requests", 0, 256, "requests that wait to be scheduled", log=True),
@@ -147,6 +147,7 @@ DEPTH_SPACE: Final = Space(
         Field("depth", "tokens", 0, MAX_DEPTH, "draft depth in force before the decision"),
         *_positions("acceptance", "P(position {j} accepted | all before it were), recent traffic"),
         *_positions("survival", "P(positions 1..{j} all accepted), for the requests now running"),
+        *_positions("hope", "what survival_{j} may be at best, by what was verified"),
         *_classes("share", "share of class {c} in the batch"),
         *_classes("first", "P(position 1 accepted), class {c}"),
         *_classes("later", "P(a later position accepted | all before it were), class {c}"),

@@ -75,13 +75,17 @@ class StepTimeModel:
         forgetting: weight of the past per interval; .9995 remembers about two thousand.
         prior: seconds per feature before anything was measured, none below zero, shape (6,):
             ``PRIOR``, or better those of a profile of the engine.
+        seen: intervals at every depth and batch size that the prior is worth; 0 for a guess.
 
     Raises:
         ValueError: if the prior is none.
     """
 
-    def __init__(self, forgetting: float = 0.9995, prior: npt.ArrayLike = PRIOR) -> None:
+    def __init__(
+        self, forgetting: float = 0.9995, prior: npt.ArrayLike = PRIOR, seen: float = 0.0
+    ) -> None:
         self.forgetting = forgetting
+        self._prior_seen = seen
         self._prior = _checked(prior)
         self._units = _units(self._prior)
         self.count = 0
@@ -157,6 +161,7 @@ class StepTimeModel:
         self._moment *= 0.0
         self._target *= 0.0
         self._residuals.clear()
+        self._prior_seen = 0.0
 
     def _add(self, rows: Floats, ratio: Floats, weights: Floats) -> None:
         decay = weights * self.forgetting ** np.arange(len(rows) - 1, -1, -1.0)
@@ -185,8 +190,8 @@ class StepTimeModel:
 
     @property
     def seen(self) -> Array:
-        """Intervals that each cell of the grid was fitted to, lately."""
-        seen: Array = self._residuals.sums[1].astype(np.float32)
+        """Intervals that each cell of the grid was fitted to, lately; the prior's among them."""
+        seen: Array = (self._prior_seen + self._residuals.sums[1]).astype(np.float32)
         return seen
 
     @property
@@ -203,6 +208,7 @@ class StepTimeModel:
             "residuals": self._residuals.sums,
             "switches": self._switch.sums,
             "prior": self._prior,
+            "prior_seen": np.array([self._prior_seen]),
             "scalars": np.array([self.count, self.error, self.scale, self.disturbed]),
         }
 
@@ -212,13 +218,15 @@ class StepTimeModel:
         Raises:
             ValueError: if it is not one.
         """
-        state = {"prior": PRIOR, **state}  # what is kept from before there were others
+        # What is kept from before there were others.
+        state = {"prior": PRIOR, "prior_seen": np.zeros(1), **state}
         for name, own in self.state().items():
             if name not in state or state[name].shape != own.shape:
                 raise ValueError(f"step-time model: {name} is missing or has another shape")
             if not np.isfinite(state[name]).all():
                 raise ValueError(f"step-time model: {name} is not finite")
         self._prior = _checked(state["prior"])
+        self._prior_seen = float(state["prior_seen"][0])
         self._units = _units(self._prior)
         self._moment = np.array(state["moment"], np.float64)
         self._target = np.array(state["target"], np.float64)

@@ -22,6 +22,7 @@ KNOTS: Final = 9
 _COLUMN = {name: i for i, name in enumerate(OutcomeBatch.SCALARS)}
 _DEPTH = DEPTH_SPACE.index("depth")
 _SURVIVAL = DEPTH_SPACE.slice("survival_1", MAX_DEPTH)
+_HOPE = DEPTH_SPACE.slice("hope_1", MAX_DEPTH)
 _BATCH = DEPTH_SPACE.index("batch")
 _CONTEXT = DEPTH_SPACE.index("context")
 _PREFILL = DEPTH_SPACE.index("prefill")
@@ -58,23 +59,24 @@ class Structure:
         # Dollars of positions per request and step, for every depth.
         self._positions = prices.verified * (1.0 + self.depths) + prices.drafted * self.depths
 
-    def components(self, raw: Array, hopeful: bool = False) -> Array:
+    def components(self, raw: Array, quickest: Array | None = None) -> Array:
         """Latency and cost of every depth, off = 1.0.
 
         Args:
             raw: raw observations, float32, shape (..., DEPTH_SPACE.size).
-            hopeful: as if every draft were accepted: what no depth can fall below.
+            quickest: for the components at best: what a step may take by what is expected of it,
+                shape (..., k_max + 1). Survival, too, is then what it may be at best.
 
         Returns:
             float32, shape (..., k_max + 1, 2).
         """
-        emitted = np.broadcast_to(1.0 + self.depths, (*raw.shape[:-1], self.k_max + 1)).copy()
-        if not hopeful:
-            survival = raw[..., _SURVIVAL][..., : self.k_max]
-            np.cumsum(survival, axis=-1, out=emitted[..., 1:])
-            emitted[..., 1:] += 1.0
+        survival = raw[..., _SURVIVAL if quickest is None else _HOPE][..., : self.k_max]
+        emitted = np.ones((*raw.shape[:-1], self.k_max + 1), np.float32)
+        emitted[..., 1:] += survival.cumsum(-1)
         seconds = self.decode_seconds(raw)
         off = seconds[..., :1]
+        if quickest is not None:
+            seconds = seconds * quickest
         if self.switch:
             other = raw[..., _DEPTH, None] != self.depths
             seconds = seconds + self.switch * other

@@ -31,7 +31,7 @@ class TestLearning:
         uncorrected = Snapshot(
             snapshot.meta,
             {name: np.zeros_like(array) for name, array in snapshot.weights.items()},
-            snapshot.step_time,
+            np.array(world.coefficients, np.float32),  # what is true below those
         )
         assert world.best(states[1], 1.0) == 1
         assert greedy(uncorrected, world, states[1], 1.0) != 1
@@ -101,18 +101,15 @@ class TestPace:
         feed(learner, world, 100)
         assert learner.summary()["owed_updates"] == 2000
 
-    def test_exploration_falls_as_depths_are_visited(self, make_learner):
+    def test_exploration_falls_with_what_was_learned_from(self, make_learner):
         world, learner = World(), make_learner()
         start, floor = learner.settings.explore_start, learner.settings.explore_floor
         assert learner.budget == start
         learner.ingest(world.info(), [world.transition(State(), 2) for _ in range(60)])
         assert floor < learner.budget < start
-        budgets = []
-        for depth in range(7):  # each tells of all shallower ones
-            learner.ingest(world.info(), [world.transition(State(), depth) for _ in range(12)])
-            budgets.append(learner.budget)
-        assert budgets == sorted(budgets, reverse=True)
-        assert budgets[-1] == pytest.approx(floor)
+        before = learner.budget
+        learner.ingest(world.info(), [world.transition(State(), 2) for _ in range(400)])
+        assert learner.budget == floor < before
 
 
 class TestSnapshots:

@@ -207,3 +207,12 @@ def test_what_a_change_of_depth_costs_is_learned(cost):
     for part in np.array_split(np.arange(3000), 300):
         model.update_many(rows[part], seconds[part], 8 * ones[part], switched[part])
     assert model.switch_seconds == pytest.approx(cost, abs=0.008)
+
+
+def test_what_a_profile_measured_counts_as_seen_until_the_machine_changes() -> None:
+    model = StepTimeModel(prior=COEFFICIENTS, seen=20.0)
+    assert (model.seen == 20.0).all()
+    other = StepTimeModel()
+    assert (other.seen == 0.0).all()
+    other.restore(model.state())
+    assert (other.seen == 20.0).all()

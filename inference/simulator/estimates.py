@@ -8,6 +8,7 @@ are is told there.
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from ...policies.frailty import FRAILTY_PRIOR, FrailtyEstimator
@@ -21,6 +22,9 @@ from .state import Record
 MEMORY: Final = SurvivalEstimator.MEMORY
 PRIOR: Final = SurvivalEstimator.PRIOR
 START: Final = SurvivalEstimator.START
+USUAL_MEMORY: Final = SurvivalEstimator.USUAL_MEMORY
+USUAL_PRIOR: Final = SurvivalEstimator.USUAL_PRIOR
+HOPE: Final = SurvivalEstimator.HOPE
 ROUNDS: Final = SurvivalEstimator.ROUNDS
 TINY: Final = SurvivalEstimator.TINY
 FRAILTY_MEMORY: Final = FrailtyEstimator.MEMORY
@@ -79,6 +83,7 @@ def read_history(estimate: Record, request: Record) -> None:
 @compiled
 def learn_interval(estimate: Record) -> None:
     """All drafts of an interval are verified: add its counts; without any, all grows older."""
+    _learn_usual(estimate)
     for c in range(CLASSES):
         _learn_histories(estimate, c)
         for j in range(MAX_DEPTH):
@@ -89,6 +94,18 @@ def learn_interval(estimate: Record) -> None:
             estimate.new_accepted[c, j] = 0.0
             estimate.new_exposed[c, j] = 0.0
     estimate.stale = True
+
+
+@compiled
+def _learn_usual(estimate: Record) -> None:
+    """What is usual at the first position, from all classes."""
+    tried = accepted = 0.0
+    for c in range(CLASSES):
+        tried += estimate.new_tried[c, 0]
+        accepted += estimate.new_accepted[c, 0]
+    if tried > 0.0:
+        estimate.usual[0] = estimate.usual[0] * USUAL_MEMORY + tried
+        estimate.usual[1] = estimate.usual[1] * USUAL_MEMORY + accepted
 
 
 @compiled
@@ -112,12 +129,19 @@ def refresh(estimate: Record) -> None:
 
 
 @compiled
-def add_survival(estimate: Record, slot: int, frailty: float, weight: float, out: Array) -> None:
-    """Add a request's P(positions 1..j all accepted), times a weight, to ``out[j - 1]``."""
-    alive = weight
+def add_survival(
+    estimate: Record, slot: int, frailty: float, weight: float, out: Array, best: Array
+) -> None:
+    """Add a request's P(positions 1..j all accepted), times a weight, to ``out[j - 1]``.
+
+    And what it may be at best to ``best[j - 1]``.
+    """
+    alive = hope = weight
     for j in range(MAX_DEPTH):
         alive *= 1.0 - min(estimate.hazards[slot, j] * frailty, 1.0)
+        hope *= 1.0 - min(estimate.hopeful[slot, j] * frailty, 1.0)
         out[j] += alive
+        best[j] += hope
 
 
 @compiled
@@ -141,7 +165,8 @@ def _chain(estimate: Record, frail: bool, out: Floats) -> None:
     Positions tried count once or, as exposure, as many times as their class is frail, but so
     that at the first position the two are the same.
     """
-    before, scale = 1.0 - START, 1.0
+    usual = (estimate.usual[1] + USUAL_PRIOR * START) / (estimate.usual[0] + USUAL_PRIOR)
+    before, scale = 1.0 - usual, 1.0
     for j in range(MAX_DEPTH):
         tried = rejected = exposure = 0.0
         for c in range(CLASSES):
@@ -176,6 +201,8 @@ def _solve_class(estimate: Record, c: int) -> None:
         estimate.acceptance[c, j] = (a + PRIOR * (1.0 - behind)) / (t + PRIOR)
         hazard = min((t - a + PRIOR * behind) / (estimate.exposed[c, j] + PRIOR), 1.0)
         estimate.hazards[c, j] = hazard
+        error = math.sqrt(hazard * (1.0 - hazard) / (t + PRIOR + 1.0))
+        estimate.hopeful[c, j] = max(hazard - HOPE * error, 0.0)
         expected += hazard
         estimate.expected[c, j + 1] = expected
         if j:

@@ -23,6 +23,7 @@ _REMAINING: Final = DEPTH_SPACE.index("remaining")
 _DEPTH: Final = DEPTH_SPACE.index("depth")
 _ACCEPTANCE: Final = DEPTH_SPACE.index("acceptance_1")
 _SURVIVAL: Final = DEPTH_SPACE.index("survival_1")
+_HOPE: Final = DEPTH_SPACE.index("hope_1")
 _SHARE: Final = DEPTH_SPACE.index("share_0")
 _FIRST: Final = DEPTH_SPACE.index("first_0")
 _LATER: Final = DEPTH_SPACE.index("later_0")
@@ -88,11 +89,13 @@ def _observe_requests(
 ) -> None:
     """Shares of the classes, and the survival of drafts for the requests that decode."""
     survival = out[_SURVIVAL : _SURVIVAL + MAX_DEPTH]
+    hope = out[_HOPE : _HOPE + MAX_DEPTH]
     survival[:] = 0.0
+    hope[:] = 0.0
     out[_SHARE : _SHARE + CLASSES] = 0.0
     if engine.decoding == 0:
         out[_SHARE] = 1.0
-        add_survival(estimate, 0, 1.0, 1.0, survival)
+        add_survival(estimate, 0, 1.0, 1.0, survival, hope)
         return
     weight = 1.0 / engine.decoding
     for i in range(engine.running):
@@ -101,7 +104,7 @@ def _observe_requests(
             out[_SHARE + request.slot] += weight
             if request.tried == 0.0:
                 read_history(estimate, request)
-            add_survival(estimate, request.slot, request.frailty, weight, survival)
+            add_survival(estimate, request.slot, request.frailty, weight, survival, hope)
 
 
 @compiled

@@ -134,6 +134,7 @@ ESTIMATE: Final = np.dtype(
         ("accepted", "f8", (CLASSES, MAX_DEPTH)),
         ("new_tried", "f8", (CLASSES, MAX_DEPTH)),
         ("new_accepted", "f8", (CLASSES, MAX_DEPTH)),
+        ("usual", "f8", (2,)),  # first positions tried and accepted, long memory
         ("exposed", "f8", (CLASSES, MAX_DEPTH)),  # frailties of those that tried
         ("new_exposed", "f8", (CLASSES, MAX_DEPTH)),
         # The same of what requests' histories told, by class.
@@ -151,6 +152,7 @@ ESTIMATE: Final = np.dtype(
         ("acceptance", "f8", (CLASSES, MAX_DEPTH)),
         ("later", "f8", (CLASSES,)),
         ("hazards", "f8", (CLASSES, MAX_DEPTH)),  # of frailty 1
+        ("hopeful", "f8", (CLASSES, MAX_DEPTH)),  # their lower bounds
         ("expected", "f8", (CLASSES, MAX_DEPTH + 1)),
         ("centre", "f8", (CLASSES,)),
         ("credibility", "f8", (CLASSES,)),
