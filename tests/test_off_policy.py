@@ -123,7 +123,7 @@ def test_extreme_propensities_do_not_explode(seed: int, least: float, n: int) ->
     data.propensities = np.where(rng.random(n) < 0.2, least, data.propensities)
     data.rewards = np.clip(data.rewards, -2.0, 0.0)
     most = bound(n)
-    assert importance(data.chances, data.propensities).max() <= most
+    assert importance(data.chances, data.propensities).clipped.max() <= most
     for name, found in estimates(data, data.truth).items():
         assert np.isfinite([found.value, found.low, found.high]).all(), name
         assert -2.0 * most - 2.0 <= found.value <= 2.0 * most, name
