@@ -5,6 +5,25 @@ now, as a ratio of sums: of losses over tokens, not the mean of ratios, which wo
 short. Numerator and denominator are both estimated doubly robust, with the snapshot's structure
 as the model of both: it knows tokens and components of every depth before anything is learned.
 For comparison there are the numerator by inverse propensities alone, and both by them.
+
+An estimate is per decision: it takes states as they came, and not as they would have come had the
+snapshot decided all along. Held against snapshots that do decide in the simulator (gpu-7b, speed
+0.7, 1,000 decisions, 48 runs; ``tests/test_off_policy_simulated.py``):
+
+- As many requests at any time, long and of one kind: little follows from a depth. The doubly
+  robust value is off by less than 0.001 where the snapshot goes where the log often went, and by
+  0.010 of 1.06 at a depth tried in 2 % of decisions; 95 % intervals hold in 88 to 94 % of runs
+  (IPS 98 %, SNIPS 92 to 94 %), at half-widths of 0.008 where IPS has 0.02 to 0.07. The gain of a
+  better snapshot, 0.0223, is found as 0.0223 +- 0.0028.
+- Three kinds of requests: a deep policy is sooner done with the easy ones, so those that it runs
+  are harder than the log's. A gain of 0.027 is found as 0.024; a loss of 0.287 (depth 6 for all) as
+  0.177, and the interval does not say so.
+- Requests that come at a rate, near what the engine can take: depth also changes how many run at
+  once. A gain of 0.042 is found as 0.039, losses of 0.168 and 0.502 as 0.231 and 0.348. Time spent
+  waiting is in none of these values.
+
+So signs were right wherever a difference was clear, and sizes right to a tenth near the policy that
+logged; a third of a large loss may be missed.
 """
 
 from __future__ import annotations

@@ -152,14 +152,13 @@ def unsupported(rewards: Floats, weights: Weights, level: float = LEVEL) -> floa
     """What actions that the logging policy could not have taken may be worth, 0 or more.
 
     The share of the target's actions that is missing from the weights, if that is beyond noise,
-    times the mean size of the rewards of the others.
+    times the mean size of a reward.
     """
     raw = weights.clipped + weights.excess
     missing = 1.0 - float(raw.mean())
     if missing <= half_width(raw, level):
         return 0.0
-    seen = abs(float((weights.clipped * rewards).sum()) / max(float(weights.clipped.sum()), 1e-9))
-    return missing * seen
+    return missing * float(np.abs(rewards).mean())
 
 
 def snips(rewards: Floats, target: Floats, propensities: Floats, level: float = LEVEL) -> Estimate:

@@ -159,3 +159,16 @@ def test_what_is_no_chance_is_refused(target: list, propensities: list, says: st
 def test_a_policy_that_shares_no_action_with_the_log_is_refused() -> None:
     with pytest.raises(ValueError, match="none of the logged actions"):
         snips(np.ones(3), np.zeros(3), np.full(3, 0.5))
+
+
+def test_what_the_log_never_had_a_choice_of_widens_inverse_propensities() -> None:
+    data = log(0, epsilon=0.5, noise=0.0)
+    rng = np.random.default_rng(1)
+    held = rng.random(len(data.actions)) < 0.3  # there the first action, and no other, was open
+    data.actions[held], data.propensities[held] = 0, 1.0
+    data.rewards[held] = data.truth[held, 0]
+    found = ips(data.rewards, data.chances, data.propensities)
+    assert found.value > value() + 0.03  # nothing is worth more than a loss
+    assert found.low < value() < found.high
+    nothing = ips(data.rewards, np.zeros(len(data.rewards)), data.propensities)
+    assert nothing.low <= data.rewards.mean()
