@@ -5,6 +5,25 @@ now, as a ratio of sums: of losses over tokens, not the mean of ratios, which wo
 short. Numerator and denominator are both estimated doubly robust, with the snapshot's structure
 as the model of both: it knows tokens and components of every depth before anything is learned.
 For comparison there are the numerator by inverse propensities alone, and both by them.
+
+An estimate is per decision: it takes states as they came, and not as they would have come had the
+snapshot decided all along. Held against snapshots that do decide in the simulator (gpu-7b, speed
+0.7, 1,000 decisions, 48 runs; ``tests/test_off_policy_simulated.py``):
+
+- As many requests at any time, long and of one kind: little follows from a depth. The doubly
+  robust value is off by less than 0.001 where the snapshot goes where the log often went, and by
+  0.010 of 1.06 at a depth tried in 2 % of decisions; 95 % intervals hold in 88 to 94 % of runs
+  (IPS 98 %, SNIPS 92 to 94 %), at half-widths of 0.008 where IPS has 0.02 to 0.07. The gain of a
+  better snapshot, 0.0223, is found as 0.0223 +- 0.0028.
+- Three kinds of requests: a deep policy is sooner done with the easy ones, so those that it runs
+  are harder than the log's. A gain of 0.027 is found as 0.024; a loss of 0.287 (depth 6 for all) as
+  0.177, and the interval does not say so.
+- Requests that come at a rate, near what the engine can take: depth also changes how many run at
+  once. A gain of 0.042 is found as 0.039, losses of 0.168 and 0.502 as 0.231 and 0.348. Time spent
+  waiting is in none of these values.
+
+So signs were right wherever a difference was clear, and sizes right to a tenth near the policy that
+logged; a third of a large loss may be missed.
 """
 
 from __future__ import annotations
@@ -16,13 +35,16 @@ import numpy as np
 import numpy.typing as npt
 
 from ..policies.off_policy import (
-    LEVEL,
     Estimate,
+    Terms,
+    Weights,
     corrected,
     half_width,
     importance,
     linearised,
     ratio,
+    unsupported,
+    weighed,
 )
 from ..policies.replay import Rows
 from ..policies.snapshot import Snapshot
@@ -56,29 +78,34 @@ class Logged:
         return len(self.rows)
 
 
-def usable(rows: Rows) -> npt.NDArray[np.bool_]:
+def usable(rows: Rows, certain: bool = False) -> npt.NDArray[np.bool_]:
     """Which rows tell of other policies, shape (n,).
 
     Left out is what was not drawn (pinned, static, a fallback, a guard's), what was drawn but not
-    applied (mode shadow), what could not have been otherwise (a propensity of 1), and what has no
-    propensity (an older checkpoint's).
+    applied (mode shadow), and what has no propensity (an older checkpoint's).
+
+    Args:
+        rows: the decisions.
+        certain: keep what could not have been otherwise (a propensity of 1). It tells what the
+            policy that made it is worth there, and of any other only by the model.
     """
     drawn = np.isin(rows.reasons, DRAWN) & (rows.chosen == rows.actions)
-    known = np.isfinite(rows.propensities) & (rows.propensities < 1.0)
+    known = np.isfinite(rows.propensities) & (certain | (rows.propensities < 1.0))
     keep: npt.NDArray[np.bool_] = drawn & known
     return keep
 
 
-def logged(rows: Rows, judged: Floats, linear: bool) -> Logged:
+def logged(rows: Rows, judged: Floats, linear: bool, certain: bool = False) -> Logged:
     """Some rows as decisions to evaluate on; those that cannot be used are left out.
 
     Args:
-        rows: the latest.
+        rows: the latest, in the order in which they came.
         judged: their latency, cost and reward, shape (n, 3).
         linear: whether the reward is the linear one.
+        certain: see ``usable``.
     """
     columns = judged[:, :2] if linear else judged
-    keep = usable(rows) & np.isfinite(columns).all(1)
+    keep = usable(rows, certain) & np.isfinite(columns).all(1)
     components = np.clip(judged[keep, :2], 0.0, COMPONENT_BOUND)
     return Logged(rows.take(keep), components, None if linear else judged[keep, 2])
 
@@ -112,18 +139,15 @@ def evaluate(snapshot: Snapshot, data: Logged, speed: float | None = None) -> di
         ValueError: if there are no rows, or none that the snapshot might have made.
     """
     raw, rewards, tokens = _at(data, speed)
-    chances = snapshot.probabilities(raw)
-    actions, propensities = data.rows.actions, data.rows.propensities.astype(np.float64)
-    target = chances[np.arange(len(actions)), actions]
-    weights = importance(target, propensities)
-    if not weights.any():
+    losses, emitted, weights = _terms(snapshot, snapshot, data, raw, rewards, tokens)
+    if not weights.clipped.any():
         raise ValueError("the snapshot would have taken none of the logged depths")
-    losses, emitted, _ = _terms(chances, snapshot, data, raw, rewards, tokens)
-    weighed = weights * rewards * tokens
+    seen, ess = weighed(rewards * tokens, weights), weights.ess
+    missing = unsupported(rewards * tokens, weights)
     return {
-        "ips": ratio(weighed, emitted, weights, LEVEL),
-        "snips": ratio(weighed, weights * tokens, weights, LEVEL),
-        "dr": ratio(losses, emitted, weights, LEVEL),
+        "ips": ratio(seen, emitted, ess, besides=missing),
+        "snips": ratio(seen, weighed(tokens, weights), ess),
+        "dr": ratio(losses, emitted, ess),
     }
 
 
@@ -132,20 +156,32 @@ def compare(
 ) -> Comparison:
     """Two snapshots on the same decisions, with one model for both: the candidate's structure.
 
+    What clipping took off the weights does not widen the difference's interval, or one lucky row
+    of a depth that is hardly ever tried would hide whatever the others say. There the model speaks.
+
     Raises:
         ValueError: if there are no rows.
     """
     raw, rewards, tokens = _at(data, speed)
-    found = []
-    for snapshot in (candidate, current):
-        chances = snapshot.probabilities(raw)
-        found.append(_terms(chances, candidate, data, raw, rewards, tokens))
-    one, other = (ratio(*terms, LEVEL) for terms in found)
-    (mine, my_terms), (theirs, their_terms) = (linearised(up, down) for up, down, _ in found)
-    value, spread = mine - theirs, half_width(my_terms - their_terms)
+    mine, theirs = (
+        _terms(snapshot, candidate, data, raw, rewards, tokens) for snapshot in (candidate, current)
+    )
+    one, other = (ratio(up, down, weights.ess) for up, down, weights in (mine, theirs))
+    (value, terms), (before, earlier) = (linearised(up, down) for up, down, _ in (mine, theirs))
+    gain, spread = value - before, half_width(terms.kept - earlier.kept)
     ess = min(one.ess, other.ess)
-    difference = Estimate(value, value - spread, value + spread, len(data), ess)
-    return Comparison(one, other, difference)
+    return Comparison(one, other, Estimate(gain, gain - spread, gain + spread, len(data), ess))
+
+
+def valued(data: Logged, speed: float | None = None) -> tuple[Floats, Floats]:
+    """Rewards and tokens per request and step, as measured, both of shape (n,).
+
+    Args:
+        data: the decisions.
+        speed: judge all of them at this speed.
+    """
+    _, rewards, tokens = _at(data, speed)
+    return rewards, tokens
 
 
 def _at(data: Logged, speed: float | None) -> tuple[Array, Floats, Floats]:
@@ -166,15 +202,15 @@ def _linear(components: Floats, speeds: Floats) -> Floats:
 
 
 def _terms(
-    chances: Floats,
+    snapshot: Snapshot,
     model: Snapshot,
     data: Logged,
     raw: Array,
     rewards: Floats,
     tokens: Floats,
-) -> tuple[Floats, Floats, Floats]:
+) -> tuple[Terms, Terms, Weights]:
     """Terms of a doubly robust ratio: rewards x tokens, tokens; and the importance weights."""
-    actions = data.rows.actions
+    chances, actions = snapshot.probabilities(raw), data.rows.actions
     target = chances[np.arange(len(actions)), actions]
     weights = importance(target, data.rows.propensities.astype(np.float64))
     emitted = np.ones_like(chances)

@@ -42,30 +42,35 @@ MARGIN: Final = 0.02
 moves back and forth by about as much; what is surely worse than this has gone wrong."""
 
 FEWEST: Final = 50.0
-"""Effective rows below which a comparison says nothing."""
+"""Effective rows below which a comparison goes by the structure more than by what was measured."""
+
+FAR: Final = 0.1
+"""How much worse a candidate may then be. It goes where the current snapshot hardly went; what
+the structure calls far worse needs evidence, and a structure is not wrong by so much for long."""
 
 
-def no_worse(comparison: Comparison | None, margin: float = MARGIN) -> Check:
+def no_worse(comparison: Comparison | None, margin: float = MARGIN, unseen: float = FAR) -> Check:
     """The check that a candidate is no worse than the current snapshot, off-policy.
 
     Args:
         comparison: of both on recent decisions; None where they cannot be compared.
         margin: by which it may be worse.
+        unseen: the same with fewer than ``FEWEST`` effective rows.
 
     Returns:
-        A check. It refuses where the whole interval of the difference is below -margin, and
-        says nothing with fewer than ``FEWEST`` effective rows.
+        A check. It refuses where the whole interval of the difference is below -margin.
     """
 
     def check(candidate: Snapshot, recent: Array) -> str | None:  # noqa: ARG001 - a Check
-        if comparison is None or comparison.difference.ess < FEWEST:
+        if comparison is None:
             return None
         difference = comparison.difference
-        if not difference.high < -margin:
+        most = margin if difference.ess >= FEWEST else unseen
+        if not difference.high < -most:
             return None
         return (
             f"worse than the current snapshot by {-difference.value:.3f} "
-            f"[{-difference.high:.3f}, {-difference.low:.3f}] (at most {margin}): doubly robust "
+            f"[{-difference.high:.3f}, {-difference.low:.3f}] (at most {most}): doubly robust "
             f"value {comparison.candidate.value:.3f} after {comparison.current.value:.3f} on "
             f"{difference.n} decisions, {difference.ess:.0f} effective"
         )

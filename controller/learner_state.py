@@ -136,7 +136,7 @@ def unpack_model(state: LearnerState, groups: dict[str, Tensors], model: VectorD
     Raises:
         CheckpointError: if anything does not fit.
     """
-    rows = _rows(state, groups.get("replay", {}))
+    rows = unpack_rows(state, groups.get("replay", {}))
     if len(rows):
         model.replay_buffer.append(rows)
     model.updates = state.updates
@@ -183,7 +183,12 @@ def _migrated(tensors: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _rows(state: LearnerState, tensors: dict[str, Any]) -> Rows:
+def unpack_rows(state: LearnerState, tensors: Tensors) -> Rows:
+    """The rows of the replay buffer, oldest first.
+
+    Raises:
+        CheckpointError: if the columns do not fit.
+    """
     try:
         rows = Rows(**_migrated(tensors))
         rows.check(state.k_max, len(state.engines))

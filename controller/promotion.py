@@ -83,7 +83,7 @@ def comparison(learner: Learner, model: VectorDQN, candidate: Snapshot) -> Compa
     if current is None or current.meta.k_max != candidate.meta.k_max:
         return None
     rows = model.replay_buffer.latest(RECENT)
-    data = logged(rows, learner.relabel.measured(rows), candidate.meta.linear)
+    data = logged(rows, learner.relabel.measured(rows), candidate.meta.linear, certain=True)
     if not len(data):
         return None
     try:

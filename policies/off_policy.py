@@ -9,15 +9,26 @@ optimization"; Swaminathan & Joachims 2015 for the self-normalised one):
     SNIPS   sum of w r / sum of w
     DR      mean of sum_a pi(a | s) q(s, a) + w (r - q(s, a_logged)),  q a model of the reward
 
-Weights are clipped at max(10, sqrt(n)), so that an extreme propensity cannot be all of an
-estimate; the bias this brings vanishes as n grows (Ionides 2008, "Truncated importance sampling").
-With DR it is what the model misses on the rows that were clipped, no more.
+Weights are clipped at max(10, n / 20), so that no row is more than a twentieth of an estimate; the
+bias this brings vanishes as n grows (Ionides 2008, "Truncated importance sampling", who clips at
+sqrt(n): at a few hundred rows that halves the IPS value of a depth that was tried once in seventy).
+With DR it is what the model misses on the rows that were clipped, no more. What clipping took off
+an estimate is known, if not well, so the interval is widened by it.
 
-Intervals are normal, from the estimate's own terms (for SNIPS and ratios by linearisation). With
-clipped weights and some tens of effective rows, which callers ask for, the mean of the terms is
-close to normal. An empirical-Bernstein interval holds for every n, but its width goes with the
-largest weight over n: at a few hundred rows it would never tell two policies apart. A bootstrap
-gives what the linearisation gives, at a thousand times the cost.
+Importance weights are 1 on average wherever the logging policy may do all that the target may. A
+guard whose budget for exploration is spent leaves but one or two actions; IPS then counts what the
+target would have done besides as worth nothing. Where that shows, in weights that are below 1 on
+average beyond noise, its interval is widened by what is missing. SNIPS takes it to be worth what
+the rest is, DR what the model says.
+
+Intervals hold for rows in the order in which they were logged. Neighbours are alike: an engine
+serves the same requests for tens of intervals. The spread of an estimate therefore comes from the
+means of ``BLOCKS`` stretches of its terms, with Student's quantile (batch means; Schmeiser 1982,
+"Batch size effects in the analysis of simulation output"). As if rows were independent, the DR
+interval of a policy's value in the simulator held 4 to 6 times in ten instead of 95 in a hundred.
+It speaks of traffic that goes on as in the rows; no interval knows of traffic not seen.
+An empirical-Bernstein interval holds for every n, but its width goes with the largest weight over
+n: at a few hundred rows it would never tell two policies apart.
 """
 
 from __future__ import annotations
@@ -34,6 +45,9 @@ Actions = npt.NDArray[np.integer]
 
 LEVEL = 0.95
 """Coverage of the intervals."""
+
+BLOCKS = 16
+"""Stretches of rows whose means give an estimate its spread: few, so that each is long."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +69,47 @@ class Estimate:
     ess: float
 
 
-def importance(target: Floats, propensities: Floats) -> Floats:
-    """Clipped importance weights, shape (n,).
+@dataclass(frozen=True)
+class Weights:
+    """Importance weights, shape (n,).
+
+    Attributes:
+        clipped: what is used.
+        excess: what clipping took off each.
+    """
+
+    clipped: Floats
+    excess: Floats
+
+    @property
+    def ess(self) -> float:
+        """Effective sample size; 0 if all are nought."""
+        return effective(self.clipped)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What an estimate is the mean of, row by row, shape (n,).
+
+    Attributes:
+        kept: with clipped weights.
+        cut: what clipping took off each.
+    """
+
+    kept: Floats
+    cut: Floats
+
+    def less(self, other: Terms, times: float = 1.0) -> Terms:
+        """These less others of the same rows, those multiplied by a number."""
+        return Terms(self.kept - times * other.kept, self.cut - times * other.cut)
+
+    def over(self, number: float) -> Terms:
+        """These divided by a number."""
+        return Terms(self.kept / number, self.cut / number)
+
+
+def importance(target: Floats, propensities: Floats) -> Weights:
+    """Importance weights of n rows.
 
     Args:
         target: chances with which the target policy takes the logged actions, shape (n,).
@@ -71,12 +124,14 @@ def importance(target: Floats, propensities: Floats) -> Floats:
         raise ValueError("propensities must be in (0, 1]")
     if not ((target >= 0.0) & (target <= 1.0 + 1e-9)).all():
         raise ValueError("target chances must be in [0, 1]")
-    return np.minimum(target / propensities, bound(len(target)))
+    raw = target / propensities
+    clipped = np.minimum(raw, bound(len(target)))
+    return Weights(clipped, raw - clipped)
 
 
 def bound(n: int) -> float:
     """The greatest importance weight of n rows."""
-    return float(max(10.0, n**0.5))
+    return max(10.0, n / 20)
 
 
 def effective(weights: Floats) -> float:
@@ -88,7 +143,22 @@ def effective(weights: Floats) -> float:
 def ips(rewards: Floats, target: Floats, propensities: Floats, level: float = LEVEL) -> Estimate:
     """Inverse propensity scoring. All arguments of shape (n,), as for ``importance``."""
     weights = importance(target, propensities)
-    return _estimate(weights * rewards, weights, level)
+    terms = weighed(rewards, weights)
+    value = float(terms.kept.mean())
+    return interval(value, terms, weights.ess, level, unsupported(rewards, weights, level))
+
+
+def unsupported(rewards: Floats, weights: Weights, level: float = LEVEL) -> float:
+    """What actions that the logging policy could not have taken may be worth, 0 or more.
+
+    The share of the target's actions that is missing from the weights, if that is beyond noise,
+    times the mean size of a reward.
+    """
+    raw = weights.clipped + weights.excess
+    missing = 1.0 - float(raw.mean())
+    if missing <= half_width(raw, level):
+        return 0.0
+    return missing * float(np.abs(rewards).mean())
 
 
 def snips(rewards: Floats, target: Floats, propensities: Floats, level: float = LEVEL) -> Estimate:
@@ -98,9 +168,10 @@ def snips(rewards: Floats, target: Floats, propensities: Floats, level: float = 
         ValueError: if the target policy takes none of the logged actions.
     """
     weights = importance(target, propensities)
-    if not weights.any():
+    if not weights.clipped.any():
         raise ValueError("the target policy takes none of the logged actions")
-    return ratio(weights * rewards, weights, weights, level)
+    ones = np.ones(len(rewards))
+    return ratio(weighed(rewards, weights), weighed(ones, weights), weights.ess, level)
 
 
 def doubly_robust(
@@ -122,57 +193,90 @@ def doubly_robust(
         level: coverage of the interval.
     """
     weights = importance(target[np.arange(len(actions)), actions], propensities)
-    return _estimate(corrected(rewards, actions, target, weights, model), weights, level)
+    terms = corrected(rewards, actions, target, weights, model)
+    return interval(float(terms.kept.mean()), terms, weights.ess, level)
+
+
+def weighed(values: Floats, weights: Weights) -> Terms:
+    """Values of shape (n,) times the importance weights."""
+    return Terms(weights.clipped * values, weights.excess * values)
 
 
 def corrected(
     rewards: Floats,
     actions: Actions,
     target: Floats,
-    weights: Floats,
+    weights: Weights,
     model: Floats,
-) -> Floats:
-    """The doubly robust estimate's terms, shape (n,): their mean is the estimate."""
-    logged = model[np.arange(len(actions)), actions]
-    terms: Floats = (target * model).sum(1) + weights * (rewards - logged)
-    return terms
+) -> Terms:
+    """The doubly robust estimate's terms: their mean is the estimate. As ``doubly_robust``."""
+    missed = weighed(rewards - model[np.arange(len(actions)), actions], weights)
+    return Terms((target * model).sum(1) + missed.kept, missed.cut)
 
 
-def ratio(numerator: Floats, denominator: Floats, weights: Floats, level: float) -> Estimate:
+def ratio(
+    numerator: Terms, denominator: Terms, ess: float, level: float = LEVEL, besides: float = 0.0
+) -> Estimate:
     """A ratio of two means from their terms, by linearisation.
 
     Args:
-        numerator: terms, shape (n,).
-        denominator: terms, shape (n,), their mean above nought.
-        weights: importance weights, for the effective sample size.
+        numerator: terms.
+        denominator: terms, their mean above nought.
+        ess: effective sample size of the importance weights.
         level: coverage of the interval.
+        besides: what the numerator's mean may be off by, whatever its terms say.
     """
     value, terms = linearised(numerator, denominator)
-    spread = half_width(terms, level)
-    return Estimate(value, value - spread, value + spread, len(terms), effective(weights))
+    return interval(value, terms, ess, level, besides / float(denominator.kept.mean()))
 
 
-def linearised(numerator: Floats, denominator: Floats) -> tuple[float, Floats]:
+def linearised(numerator: Terms, denominator: Terms) -> tuple[float, Terms]:
     """A ratio of means, and the terms, of mean nought, that its error is the mean of.
 
     Raises:
         ValueError: unless the denominator's mean is above nought.
     """
-    below = float(denominator.mean())
+    below = float(denominator.kept.mean())
     if not below > 0.0:
         raise ValueError(f"the denominator's mean must be above 0, not {below:.3g}")
-    value = float(numerator.mean()) / below
-    return value, (numerator - value * denominator) / below
+    value = float(numerator.kept.mean()) / below
+    return value, numerator.less(denominator, value).over(below)
+
+
+def interval(
+    value: float, terms: Terms, ess: float, level: float = LEVEL, besides: float = 0.0
+) -> Estimate:
+    """An estimate whose error is that of the mean of its terms, which are in the order logged."""
+    spread = half_width(terms.kept, level) + abs(float(terms.cut.mean())) + besides
+    return Estimate(value, value - spread, value + spread, len(terms.kept), ess)
 
 
 def half_width(terms: Floats, level: float = LEVEL) -> float:
-    """Half the width of a normal interval for a mean; infinite for fewer than two terms."""
-    if len(terms) < 2:
+    """Half the width of an interval for the mean of a series; infinite for less than two terms.
+
+    Args:
+        terms: in their order, shape (n,).
+        level: coverage.
+    """
+    n, blocks = len(terms), min(BLOCKS, len(terms))
+    if n < 2:
         return float("inf")
+    edges = np.linspace(0, n, blocks + 1).astype(np.intp)
+    sums = np.add.reduceat(terms - terms.mean(), edges[:-1])
+    error = float(np.sqrt((sums**2).sum() * blocks / (blocks - 1))) / n
+    return student(level, blocks - 1) * error
+
+
+def student(level: float, freedom: int) -> float:
+    """Quantile of Student's t for a two-sided interval.
+
+    By the expansion of Abramowitz & Stegun (1964), 26.7.5; within 0.1 % from 8 degrees of freedom
+    on at a level of .95.
+    """
     z = NormalDist().inv_cdf(0.5 + level / 2.0)
-    return z * float(terms.std(ddof=1)) / float(np.sqrt(len(terms)))
-
-
-def _estimate(terms: Floats, weights: Floats, level: float) -> Estimate:
-    value, spread = float(terms.mean()), half_width(terms, level)
-    return Estimate(value, value - spread, value + spread, len(terms), effective(weights))
+    return (
+        z
+        + (z**3 + z) / (4 * freedom)
+        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * freedom**3)
+    )

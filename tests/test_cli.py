@@ -69,7 +69,7 @@ def test_the_command_line_starts_without_the_heavy_packages() -> None:
 
 def test_every_command_says_what_it_does(run: Run) -> None:
     commands = ("serve", "demo", "knob", "reward", "reward use", "status", "mode", "pin")
-    commands += ("policy", "policy use", "profile")
+    commands += ("policy", "policy use", "profile", "evaluate")
     commands += ("controller", "keys", "models train", "models verify", "tensorboard", "bench")
     for command in commands:
         code, out, _ = run(*command.split(), "--help")

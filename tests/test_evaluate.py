@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from factories import COEFFICIENTS, State, World
 from flyball.controller.evaluate import Logged, compare, evaluate, logged, usable
-from flyball.controller.gate import FEWEST, no_worse
+from flyball.controller.gate import FAR, FEWEST, MARGIN, no_worse
 from flyball.controller.intake import outcome_rows, to_rows
 from flyball.policies.prices import cost, latency
 from flyball.policies.replay import Rows, concatenate
@@ -154,11 +154,29 @@ class TestGate:
             assert compared.difference.value == 0.0
             assert no_worse(compared)(snapshot(world), np.zeros((0, 0), np.float32)) is None
 
-    def test_says_nothing_on_few_rows(self) -> None:
+    def test_on_few_rows_only_what_is_far_worse_is_refused(self) -> None:
+        world, nothing = World(), np.zeros((0, 0), np.float32)
+        data = logged(*measured(world, 100), True)
+        better, off, deep = snapshot(world, 1), snapshot(world, 0), snapshot(world, 6)
+        for candidate, current, speed, far in ((deep, off, 0.0, True), (off, better, 0.8, False)):
+            compared = compare(candidate, current, data, speed)
+            assert compared.difference.ess < FEWEST
+            assert compared.difference.high < -MARGIN
+            assert (compared.difference.high < -FAR) == far
+            assert (no_worse(compared)(candidate, nothing) is not None) == far
+        assert no_worse(None)(deep, nothing) is None
+
+    def test_where_the_policy_was_certain_the_structure_speaks_for_another(self) -> None:
         world = World()
-        compared = compare(
-            snapshot(world, 6), snapshot(world), logged(*measured(world, 100), True), 0.0
-        )
-        assert compared.difference.ess < FEWEST
-        assert no_worse(compared)(snapshot(world), np.zeros((0, 0), np.float32)) is None
-        assert no_worse(None)(snapshot(world), np.zeros((0, 0), np.float32)) is None
+        rows, judged = measured(world, 300)
+        certain = rows.take(rows.actions == 0)
+        certain.propensities[:] = 1.0
+        judged = judged[rows.actions == 0]
+        assert not len(logged(certain, judged, True))
+        data = logged(certain, judged, True, certain=True)
+        deep, off = snapshot(world, 6, epsilon=0.0), snapshot(world, 0, epsilon=0.0)
+        compared = compare(deep, off, data, 0.0)
+        assert (len(data), compared.difference.ess) == (len(certain), 0.0)
+        assert compared.current.value == pytest.approx(-1.0, abs=0.01)
+        assert no_worse(compared)(deep, np.zeros((0, 0), np.float32)) is not None
+        assert no_worse(compare(off, off, data, 0.0))(off, np.zeros((0, 0), np.float32)) is None

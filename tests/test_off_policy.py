@@ -123,7 +123,7 @@ def test_extreme_propensities_do_not_explode(seed: int, least: float, n: int) ->
     data.propensities = np.where(rng.random(n) < 0.2, least, data.propensities)
     data.rewards = np.clip(data.rewards, -2.0, 0.0)
     most = bound(n)
-    assert importance(data.chances, data.propensities).max() <= most
+    assert importance(data.chances, data.propensities).clipped.max() <= most
     for name, found in estimates(data, data.truth).items():
         assert np.isfinite([found.value, found.low, found.high]).all(), name
         assert -2.0 * most - 2.0 <= found.value <= 2.0 * most, name
@@ -159,3 +159,16 @@ def test_what_is_no_chance_is_refused(target: list, propensities: list, says: st
 def test_a_policy_that_shares_no_action_with_the_log_is_refused() -> None:
     with pytest.raises(ValueError, match="none of the logged actions"):
         snips(np.ones(3), np.zeros(3), np.full(3, 0.5))
+
+
+def test_what_the_log_never_had_a_choice_of_widens_inverse_propensities() -> None:
+    data = log(0, epsilon=0.5, noise=0.0)
+    rng = np.random.default_rng(1)
+    held = rng.random(len(data.actions)) < 0.3  # there the first action, and no other, was open
+    data.actions[held], data.propensities[held] = 0, 1.0
+    data.rewards[held] = data.truth[held, 0]
+    found = ips(data.rewards, data.chances, data.propensities)
+    assert found.value > value() + 0.03  # nothing is worth more than a loss
+    assert found.low < value() < found.high
+    nothing = ips(data.rewards, np.zeros(len(data.rewards)), data.propensities)
+    assert nothing.low <= data.rewards.mean()

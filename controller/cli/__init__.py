@@ -39,6 +39,7 @@ def _add_commands() -> None:
     from .bench import bench
     from .controller import controller
     from .demo import demo
+    from .evaluate import evaluate
     from .keys import keys
     from .knob import knob
     from .mode import mode, pin
@@ -70,6 +71,7 @@ def _add_commands() -> None:
     app.command()(tensorboard)
     app.command()(bench)
     app.command()(profile)
+    app.command()(evaluate)
 
 
 _add_commands()
