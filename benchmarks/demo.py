@@ -209,9 +209,7 @@ class _Demo:
             self.client.pin(ENGINE, None)
         else:
             pin = self.client.pin(ENGINE, min(arm.depth, self.options.k_max))
-        turn = take_turn(
-            self.heard, decided_by(pin, arm.speed), self.schedule.slice, least=_LEAST
-        )
+        turn = take_turn(self.heard, decided_by(pin, arm.speed), self.schedule.slice, least=_LEAST)
         return slice_of(self._visits, phase, arm, turn.intervals(), self.prices)
 
     def _tour(self) -> None:
