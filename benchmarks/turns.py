@@ -14,7 +14,7 @@ PATIENCE: Final = 3.0
 
 _LATE: Final = 8  # transitions heard before a turn whose decisions may yet be its own
 _SAME: Final = 1e-6  # of the speed: a decision has it in float32
-_POLL: Final = 0.02  # seconds between two looks at what was heard
+_POLL: Final = 0.03  # seconds between two looks at what was heard
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,6 @@ class Turn:
         belongs: whether an interval that was decided during the turn was decided by its arm.
         start: seconds since the epoch.
         end: of the decisions; their outcomes come later.
-        skipped: intervals at its beginning that do not count.
     """
 
     heard: Sequence[Transition]
@@ -35,7 +34,6 @@ class Turn:
     belongs: Callable[[Transition], bool]
     start: float
     end: float
-    skipped: int = 0
 
     @property
     def seconds(self) -> float:
@@ -44,12 +42,11 @@ class Turn:
 
     def intervals(self) -> list[Transition]:
         """What counts, as far as it was heard by now."""
-        mine = [
+        return [
             t
             for t in self.heard[self.first :]
             if self.start <= t.decision.at < self.end and self.belongs(t)
         ]
-        return mine[self.skipped :]
 
 
 def decided_by(pin: int, speed: float | None) -> Callable[[Transition], bool]:
@@ -73,22 +70,24 @@ def take_turn(
     seconds: float,
     *,
     least: int,
-    skipped: int = 0,
+    busy: float = 0.0,
 ) -> Turn:
     """Wait for a turn to be over.
 
     Args:
         heard: every transition so far; another thread appends to it.
         belongs: as in ``Turn``.
-        seconds: how long, or longer by up to ``PATIENCE`` on a slow machine.
+        seconds: how long, or longer by up to ``PATIENCE`` until it holds what follows.
         least: intervals that should count.
-        skipped: intervals at the beginning that do not.
+        busy: seconds of engine steps in them.
     """
     first = max(len(heard) - _LATE, 0)
     start = time.time()
     time.sleep(seconds)
     while True:
-        turn = Turn(heard, first, belongs, start, time.time(), skipped)
-        if turn.seconds > seconds + PATIENCE or len(turn.intervals()) >= least:
+        turn = Turn(heard, first, belongs, start, time.time())
+        found = turn.intervals()
+        enough = len(found) >= least and sum(t.outcome.seconds for t in found) >= busy
+        if enough or turn.seconds > seconds + PATIENCE:
             return turn
         time.sleep(_POLL)

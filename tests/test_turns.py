@@ -27,10 +27,10 @@ def test_an_interval_is_its_arms_by_pin_and_by_speed() -> None:
     assert not decided_by(0, 0.0)(free)
 
 
-def test_a_turn_holds_what_was_decided_in_it_less_what_it_skips() -> None:
+def test_a_turn_holds_what_was_decided_in_it() -> None:
     heard = [decided(0.1 * i, pin=1 + (i > 4)) for i in range(10)]
-    turn = Turn(heard, 0, decided_by(1, None), 0.15, 0.85, skipped=1)
-    assert [t.decision.at for t in turn.intervals()] == pytest.approx([0.3, 0.4])
+    turn = Turn(heard, 0, decided_by(1, None), 0.15, 0.85)
+    assert [t.decision.at for t in turn.intervals()] == pytest.approx([0.2, 0.3, 0.4])
     assert turn.seconds == pytest.approx(0.7)
 
 
@@ -55,6 +55,17 @@ def test_a_turn_waits_for_enough_intervals() -> None:
     thread.join()
     assert len(turn.intervals()) == 2
     assert 0.3 <= turn.seconds < PATIENCE
+
+
+def test_a_turn_waits_for_enough_engine_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flyball.benchmarks.turns.PATIENCE", 0.5)
+    busy = decided(0.0).outcome.seconds
+    found = [
+        take_turn([decided(time.time() + 0.1)], decided_by(0, None), 0.2, least=1, busy=needed)
+        for needed in (busy, 2 * busy)
+    ]
+    assert [len(turn.intervals()) for turn in found] == [1, 1]
+    assert found[1].seconds > 0.7 > found[0].seconds >= 0.2
 
 
 def test_a_turn_ends_where_nothing_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:

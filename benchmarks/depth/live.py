@@ -37,7 +37,7 @@ from ...policies.transition import ROW_SIZE, Floats, Transition, outcome_row
 from ..arms import PHASES, Phase
 from ..ramped import RampedTraffic
 from ..session import ENGINE, Session
-from ..turns import Turn, decided_by, take_turn
+from ..turns import decided_by, take_turn
 from .figures import OURS
 from .record import Record, Turned, Visit
 from .tally import Arm, sums
@@ -57,8 +57,8 @@ class LiveOptions:
 
     rounds: int = 4
     """visits to every phase, those of earlier sittings among them"""
-    slice_seconds: float = 1.2
-    """per arm and visit"""
+    slice_seconds: float = 1.0
+    """of engine steps per arm and visit"""
     cold_seconds: float = 120.0
     """that every policy that learns decides from a cold start before anything is compared"""
     max_tokens: int = 128
@@ -106,11 +106,13 @@ class LiveRun:
         self.save()
         self.client.set_mode(ENGINE, Mode.APPLY.value)
         beginners = cold_arms(self.arms, self.record.setup.k_max)
-        rounds = cold_rounds(self.options, len(self.phases))
-        for number in range(rounds):
+        number = 0
+        while self.served < self.options.cold_seconds:
             for phase in self._shuffled(list(self.phases)):
-                self.progress(f"cold start, round {number + 1} of {rounds}: {phase}")
+                shown = f"{self.served:.0f} of {self.options.cold_seconds:.0f} s"
+                self.progress(f"cold start, {shown}: {phase}")
                 self._visit(number, phase, beginners, cold=True)
+            number += 1
         for number in range(self.options.rounds):
             for phase in self._shuffled(self.record.left(number)):
                 self.progress(f"round {number + 1} of {self.options.rounds}: {phase}")
@@ -131,25 +133,25 @@ class LiveRun:
         )
         source = prompt_stream(settings.workload, settings.seed)
         prompts = list(itertools.islice(source, _PROMPTS * phase.concurrency))
-        turned = []
-        for arm in self.rng.sample(arms, len(arms)):
-            turn = self._turn(arm, settings, prompts)
-            values = total(turn.intervals(), self.prices)
-            turned.append(Turned(self.arms.index(arm), turn.seconds, tuple(values.tolist())))
+        order = self.rng.sample(arms, len(arms))
+        turned = [self._turn(arm, settings, prompts) for arm in order]
         self.record.visits.append(Visit(self.sitting, number, name, cold, before, turned))
         self.save()
 
-    def _turn(self, arm: Arm, settings: LoadSettings, prompts: Sequence[Prompt]) -> Turn:
+    def _turn(self, arm: Arm, settings: LoadSettings, prompts: Sequence[Prompt]) -> Turned:
         """One arm on some prompts. It is in force before they are asked for."""
         belongs = in_phase(decided_by(self._apply(arm), arm.speed), settings.concurrency)
+        start, busy = time.time(), self.options.slice_seconds
         with RampedTraffic(settings, ramp=_RAMP, source=iter(prompts)) as traffic:
-            turn = take_turn(self.heard, belongs, self.options.slice_seconds, least=_LEAST)
+            turn = take_turn(self.heard, belongs, busy, least=_LEAST, busy=busy)
+        seconds = turn.end - start
         if arm.policy == OURS:
             self._ours = (self._ours[0], turn.end)
-            self.served += turn.seconds
+            self.served += seconds
         self.record.requests += len(traffic.records)
         self.record.failed += sum(record.error is not None for record in traffic.records)
-        return turn
+        values = total(turn.intervals(), self.prices)
+        return Turned(self.arms.index(arm), seconds, tuple(values.tolist()))
 
     def _apply(self, arm: Arm) -> int:
         """Put an arm in force; the number of its pin, 0 without one."""
@@ -169,11 +171,6 @@ class LiveRun:
         """Whether ours decided it."""
         start, end = self._ours
         return transition.decision.pin == 0 and start <= transition.decision.at < end
-
-
-def cold_rounds(options: LiveOptions, phases: int) -> int:
-    """Rounds of a cold start: those in which every arm decides for as long as is asked."""
-    return math.ceil(options.cold_seconds / (options.slice_seconds * phases))
 
 
 def cold_arms(arms: Sequence[Arm], k_max: int) -> list[Arm]:

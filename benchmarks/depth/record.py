@@ -67,7 +67,7 @@ class Setup(msgspec.Struct, frozen=True):
         k_max: greatest depth, tokens.
         max_tokens: per request.
         guard: whether the guard holds ours.
-        slice_seconds: per arm and visit.
+        slice_seconds: of engine steps, per arm and visit.
         cold_seconds: of every learning arm's own deciding before anything is compared.
         arms: policy and speed of what is compared.
         phases: names of the traffic's kinds.
