@@ -30,7 +30,7 @@ from flyball.benchmarks.depth.tally import Arm
 from flyball.benchmarks.engines import models
 from flyball.benchmarks.listener import Listener
 from flyball.benchmarks.session import ENGINE, Session
-from flyball.inference.vllm.server import EngineProcess
+from flyball.inference.vllm.server import EngineError, EngineProcess
 from flyball.inference.wire import Address
 from flyball.policies.spaces import DEPTH_SPACE
 from openai_api import Api
@@ -38,7 +38,7 @@ from ports import free_ports
 from running import ControllerUnderTest, until
 from wire_engine import WireEngine
 
-PHASES = (Phase(4, "code"), Phase(4, "prose"))
+PHASES = (Phase(4, "code"), Phase(4, "tool_calls"))
 OPTIONS = LiveOptions(rounds=2, slice_seconds=0.15, cold_seconds=0.3, max_tokens=8)
 
 
@@ -180,3 +180,23 @@ def test_a_figure_that_cannot_be_made_loses_no_other(whole, monkeypatch) -> None
     assert "j_1" in found["figures"]
     assert found["arms"]["learned at 1"]["latency"] > 0
     assert any("too few" in text for text in said)
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt(), EngineError("the engine ended with code 1")])
+def test_a_sitting_that_ends_early_gives_what_was_measured(whole, monkeypatch, end) -> None:
+    options, path = whole
+    record = load_record(path)
+    record.visits.pop()
+    record.save(path)
+
+    def fail(*_: object, **__: object) -> None:
+        raise end
+
+    monkeypatch.setattr("flyball.benchmarks.depth.sitting.session", fail)
+    said: list[str] = []
+    found = run(replace(options, resume=path), make=None, progress=said.append)
+    assert (found["figures"]["visits"], found["figures"]["visits_asked"]) == (17, 18)
+    assert found["figures"]["j_1_low"] <= found["figures"]["j_1"] <= found["figures"]["j_1_high"]
+    assert any("17 of 18 visits were measured" in text and str(path) in text for text in said)
+    with pytest.raises(type(end)):  # nothing was measured yet
+        run(options, make=None, progress=said.append)
