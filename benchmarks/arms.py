@@ -125,19 +125,3 @@ def slice_of(
         ),
         depth=sum(t.decision.applied * t.outcome.seconds for t in found) / seconds,
     )
-
-
-def belongs(transition: Transition, arm: Arm, pin: int, start: float, end: float) -> bool:
-    """Whether an interval was decided in a slice, and by its arm.
-
-    Args:
-        transition: the interval.
-        arm: the slice's.
-        pin: number of the slice's pin; 0 for the governed arm.
-        start: of the slice, seconds since the epoch.
-        end: of the slice.
-    """
-    decision = transition.decision
-    if decision.pin != pin or not start <= decision.at < end:
-        return False
-    return arm.speed is None or abs(decision.speed - arm.speed) < 1e-6

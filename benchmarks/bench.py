@@ -51,7 +51,7 @@ def run(
 
         return run_lossless(LosslessOptions(quick=quick, seed=seed), progress)
     if name == "depth" and make is not None:
-        from .depth.run import DepthOptions
+        from .depth.options import DepthOptions
         from .depth.run import run as run_depth
 
         return run_depth(DepthOptions(quick=quick, seed=seed, **settings), make, progress)

@@ -18,20 +18,20 @@ from typing import Any, Final
 
 from ..inference.load import LoadSettings, RequestRecord
 from ..policies.prices import Prices, compute_prices
-from .arms import ARMS, PHASES, SPEEDS, Arm, Phase, Slice, belongs, slice_of
+from .arms import ARMS, PHASES, SPEEDS, Arm, Phase, Slice, slice_of
 from .engines import models
 from .options import EngineOptions
 from .ramped import RampedTraffic
 from .result import write
 from .session import ENGINE, Session, session
 from .summary import KnobTurn, Measured, in_force, summarise
+from .turns import decided_by, take_turn
 
 Progress = Callable[[str], None]
 
 _STARTUP: Final = 40.0  # seconds that engine and controller take to start
 _RAMP: Final = 0.7  # seconds until a phase's clients all decode
 _LEAST: Final = 2  # intervals that a slice should hold
-_PATIENCE: Final = 3.0  # seconds by which a slice may be longer to hold them
 _WARM_UP: Final = 0.2  # share of the time in which nothing is compared
 _TOUR: Final = (Phase(1, "tool_calls"), Phase(4, "code"), Phase(16, "prose"))
 
@@ -209,16 +209,8 @@ class _Demo:
             self.client.pin(ENGINE, None)
         else:
             pin = self.client.pin(ENGINE, min(arm.depth, self.options.k_max))
-        seen = max(len(self.heard) - 8, 0)
-        start = time.time()
-        time.sleep(self.schedule.slice)
-        while True:
-            end = time.time()
-            found = [t for t in self.heard[seen:] if belongs(t, arm, pin, start, end)]
-            # A slow machine may need longer for enough intervals to compare.
-            if len(found) >= _LEAST or end > start + self.schedule.slice + _PATIENCE:
-                return slice_of(self._visits, phase, arm, found, self.prices)
-            time.sleep(0.05)
+        turn = take_turn(self.heard, decided_by(pin, arm.speed), self.schedule.slice, least=_LEAST)
+        return slice_of(self._visits, phase, arm, turn.intervals(), self.prices)
 
     def _tour(self) -> None:
         """The knob is turned while requests run; nothing else changes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -28,7 +29,14 @@ class Listener:
 
     Alone it can pin an engine's depth, and gives no other orders. With a controller behind it, it
     hands on every message unchanged, both ways, so that engine and controller work as if they were
-    connected.
+    connected; only transitions that ``teaches`` refuses are withheld from it.
+
+    Attributes:
+        transitions: all that was heard, withheld or not.
+        beat: the last one.
+        speeds: when an engine said that its speed had changed, and to what.
+        teaches: whether a transition is handed on; called in the listener's own thread. None for
+            all of them.
 
     Args:
         address: where the engine reports to: this and the port after it are bound.
@@ -38,7 +46,8 @@ class Listener:
     def __init__(self, address: Address, onward: Address | None = None) -> None:
         self.transitions: list[Transition] = []
         self.beat: Beat | None = None
-        self.speeds: list[tuple[float, float]] = []  # when an engine said so, and the speed
+        self.speeds: list[tuple[float, float]] = []
+        self.teaches: Callable[[Transition], bool] | None = None
         self._stop = threading.Event()
         self._context: zmq.Context[Any] = zmq.Context()
         self._reports = self._socket(zmq.PULL, bind=address.reports)
@@ -108,16 +117,28 @@ class Listener:
                     self._from.send_multipart(self._broadcast.recv_multipart())
 
     def _hear(self, data: bytes) -> None:
-        if self._to is not None:
-            with suppress(zmq.Again):  # a controller that is away misses it, as without us
-                self._to.send(data, zmq.NOBLOCK)
         try:
             message: Report | Beat = decode(data, FromEngine)
         except WireError:
+            self._hand_on(data)  # the controller's to refuse
             return
         if isinstance(message, Beat):
             if self.beat is None or message.speed != self.beat.speed:
                 self.speeds.append((message.at, message.speed))
             self.beat = message
+            self._hand_on(data)
         else:
             self.transitions += message.transitions
+            self._teach(data, message)
+
+    def _teach(self, data: bytes, report: Report) -> None:
+        """Hand on a report, without what is withheld."""
+        if self.teaches is None:
+            self._hand_on(data)
+        elif kept := [t for t in report.transitions if self.teaches(t)]:
+            self._hand_on(encode(Report(report.engine, kept)))
+
+    def _hand_on(self, data: bytes) -> None:
+        if self._to is not None:
+            with suppress(zmq.Again):  # a controller that is away misses it, as without us
+                self._to.send(data, zmq.NOBLOCK)

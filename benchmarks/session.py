@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +47,7 @@ def session(
     cores: frozenset[int] | None = None,
     seconds: float = 600.0,
     env: Mapping[str, str] | None = None,
+    extra: Sequence[str] = (),
 ) -> Iterator[Session]:
     """Start everything at the same time, wait for it, and stop it whatever happens.
 
@@ -58,6 +59,7 @@ def session(
         cores: processors for the model's threads; None for vLLM's choice.
         seconds: to wait for each.
         env: further environment variables of the engine.
+        extra: further arguments to vLLM.
 
     Raises:
         EngineError, BenchError: if one of them does not start.
@@ -75,6 +77,7 @@ def session(
         controller=str(tap),
         engine=ENGINE,
         cores=cores,
+        extra=list(extra),
         env={"FLYBALL_SEED": str(seed), **(env or {})},
         log=run / "engine.log",
     )

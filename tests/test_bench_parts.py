@@ -15,7 +15,17 @@ from flyball.benchmarks.bench import run
 from flyball.benchmarks.engines import free_ports, models
 from flyball.benchmarks.listener import Listener
 from flyball.benchmarks.snapshots import fixed_snapshot, random_snapshot
-from flyball.inference.wire import TOPIC_KNOB, TOPIC_PIN, Address, Knob, Pin, encode
+from flyball.inference.wire import (
+    TOPIC_KNOB,
+    TOPIC_PIN,
+    Address,
+    FromEngine,
+    Knob,
+    Pin,
+    Report,
+    decode,
+    encode,
+)
 from flyball.policies.runner import Runner
 from flyball.policies.snapshot import HIDDEN, Snapshot
 from flyball.policies.spaces import DEPTH_SPACE
@@ -82,6 +92,25 @@ def test_a_listener_on_the_way_hears_everything_and_hands_it_on_both_ways(contro
             assert time.monotonic() < deadline
         assert listener.beat is not None
         assert listener.beat.info.engine == "peer"
+
+
+def test_a_listener_withholds_what_is_not_to_teach(controller) -> None:
+    onward, pull, _ = controller
+    tap = Address("127.0.0.1", free_ports(2))
+    listener = Listener(tap, onward)
+    listener.teaches = lambda t: t.decision.number % 2 == 0
+    told: list[int] = []
+    with listener, WireEngine(str(tap)):
+        deadline = time.monotonic() + 5
+        while len(told) < 10 and time.monotonic() < deadline:
+            assert pull.poll(5000)
+            message = decode(pull.recv(), FromEngine)
+            if isinstance(message, Report):
+                told += [t.decision.number for t in message.transitions]
+        heard = [t.decision.number for t in listener.transitions]
+    assert len(told) >= 10
+    assert all(number % 2 == 0 for number in told)
+    assert any(number % 2 for number in heard)
 
 
 def test_a_listener_drops_what_it_does_not_understand() -> None:

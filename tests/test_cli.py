@@ -364,3 +364,20 @@ def test_a_benchmarks_file_is_tried_before_it_starts_and_never_left_empty(
         assert "flyball models train" in run.refused("bench", "overhead", "--json", str(file))
     assert not new.exists()
     assert old.exists()
+
+
+def test_options_of_a_live_comparison_are_refused_before_it_starts(
+    run: Run, tmp_path: Path
+) -> None:
+    live = ("bench", "depth", "--engine", "vllm")
+    assert "numbers with commas" in run.refused(*live, "--speeds", "fast")
+    assert "speeds must be in [0, 1]" in run.refused(*live, "--speeds", "0.5,2")
+    assert "no policy 'luck'" in run.refused(*live, "--policies", "ucb,luck")
+    assert "only a live run" in run.refused(
+        "bench", "depth", "--resume", str(tmp_path / "tally.json")
+    )
+    assert "missing.json" in run.refused(*live, "--resume", str(tmp_path / "missing.json"))
+    broken = tmp_path / "tally.json"
+    broken.write_text("{}")
+    assert "is no record" in run.refused(*live, "--resume", str(broken))
+    assert "an option of `flyball bench depth` alone" in run.refused("bench", "overhead", "--guard")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from flyball.benchmarks.arms import ARMS, OFF, PHASES, Arm, Phase, Slice, belongs, slice_of
+from flyball.benchmarks.arms import ARMS, OFF, PHASES, Arm, Phase, Slice, slice_of
 from flyball.benchmarks.demo import DemoOptions, Schedule
 from flyball.benchmarks.engines import BenchError
 from flyball.benchmarks.plots import draw_all
@@ -78,15 +78,6 @@ def test_a_slice_sums_up_its_intervals() -> None:
 
 def test_an_empty_slice_is_none() -> None:
     assert slice_of(0, PHASES[0], OFF, [], PRICES) is None
-
-
-def test_an_interval_belongs_to_the_slice_in_which_its_arm_decided_it() -> None:
-    pinned, free = transition(5, depth=0, pin=7), transition(5, speed=1.0)
-    assert belongs(pinned, OFF, 7, 1000.5, 1001.5)
-    assert not belongs(pinned, OFF, 8, 1000.5, 1001.5)
-    assert not belongs(pinned, OFF, 7, 1001.5, 1002.5)
-    assert belongs(free, Arm("governed 1", speed=1.0), 0, 1000.5, 1001.5)
-    assert not belongs(free, Arm("governed 0", speed=0.0), 0, 1000.5, 1001.5)
 
 
 def test_off_is_one_and_the_burden_weighs_by_the_speed() -> None:

@@ -11,6 +11,11 @@ All with ``_low`` and ``_high``: percentile bootstrap over units, arms kept toge
     hypervolume_ratio_to_best_peer: area that a policy's points of latency and cost dominate, ours
         over the best other policy's.
     switches_per_minute: changes of depth at speed 1.
+A live run that visited every phase more than once has the intervals, and the regret, of ``paired``,
+and further figures:
+    regret_crossfit_S: regret against depths that were chosen on other visits.
+    seconds_to_regret_5pct: seconds of ours' serving from a cold start, see ``beginning``.
+    visits, visits_asked, sittings, requests, failed_requests: how much was measured.
 """
 
 from __future__ import annotations

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from ...inference.simulator.settings import SimulatorSettings
-from ..engines import BenchError, models
-from ..options import EngineOptions
+from ..engines import BenchError
 from ..result import result
-from ..session import session
+from .beginning import seconds_to_regret as seconds_from_cold
 from .figures import OFF, OURS, SPEEDS, depth_figures, fixed_policies, objectives
-from .live import LiveOptions, LiveRun
+from .options import DepthOptions
+from .paired import paired_figures
 from .scenarios import scenarios
 from .settling import seconds_to_regret
 from .simulated import Course, Maker, SimulatedRun, merge
@@ -21,40 +21,8 @@ from .tally import Arm, Tally
 
 Progress = Callable[[str], None]
 
-ENGINES: Final = ("vllm", "simulator")
-PEERS: Final = ("table", "goodput", "adaspec", "hysteresis", "ucb", "thompson", "linucb")
-"""Every other policy that is compared, unless others are named."""
-
 _LIMIT: Final = 0.05  # regret under which a policy counts as settled
 _SEEDS_APART: Final = 1000
-
-
-@dataclass(frozen=True, kw_only=True)
-class DepthOptions(EngineOptions):
-    """Every option of the benchmark."""
-
-    engine: str = "simulator"
-    """vllm: the live engine with the embedded models; simulator: in virtual time"""
-    policies: tuple[str, ...] = PEERS
-    """that are compared with ours, beside off and every fixed depth"""
-    seeds: int = 5
-    """of the traffic, on the simulator; 1 with quick"""
-    traces: tuple[Path, ...] = ()
-    """of arrivals, for the simulator; without any, load and content change on a small engine"""
-    seconds: float | None = None
-    """of every trace, or of the changing load; 120 with quick"""
-    rounds: int = 4
-    """visits to every phase, live; 1 with quick"""
-    plots: Path | None = None
-    """folder for the plots"""
-
-    def __post_init__(self) -> None:
-        if self.engine not in ENGINES:
-            raise ValueError(f"no engine {self.engine!r}; there are {', '.join(ENGINES)}")
-        if self.seeds < 1 or self.rounds < 1:
-            raise ValueError("seeds and rounds must be at least 1")
-        if self.seconds is not None and not self.seconds >= 60:
-            raise ValueError(f"seconds must be at least 60, not {self.seconds}")
 
 
 def run(options: DepthOptions, make: Maker, progress: Progress = print) -> dict[str, Any]:
@@ -70,18 +38,47 @@ def run(options: DepthOptions, make: Maker, progress: Progress = print) -> dict[
     else:
         tally, more = _simulated(options, make, progress)
     tally = tally.complete()
+    if not tally.units:
+        raise BenchError("nothing was measured in which every policy emitted a token")
     speeds = sorted({arm.speed for arm in tally.arms if arm.speed is not None})
-    figures = {**depth_figures(tally, speeds, options.seed), **more}
     arms = {
         arm.name: {"policy": arm.policy, "speed": arm.speed, **_means(tally, arm, speeds)}
         for arm in tally.arms
     }
+    figures = {**_figures(options, tally, speeds, progress), **more}
     found = result("depth", options.seed, arms, figures)
     if options.plots is not None:
-        from .plots import draw
-
-        draw(tally, speeds, options.plots)
+        _draw(tally, speeds, options.plots, progress)
     return found
+
+
+def _figures(
+    options: DepthOptions, tally: Tally, speeds: Sequence[float], progress: Progress
+) -> dict[str, float]:
+    """What can be made of a tally: minutes of measuring are not lost to a figure that cannot."""
+    figures: dict[str, float] = {}
+    try:
+        figures |= depth_figures(tally, speeds, options.seed)
+        if options.engine == "vllm":
+            figures |= paired_figures(tally, speeds, options.seed)
+    except (ArithmeticError, LookupError, ValueError) as e:
+        progress(f"some figures could not be made: {type(e).__name__}: {e}")
+    lost = [name for name, value in figures.items() if not math.isfinite(value)]
+    if lost:
+        progress(f"figures that are no numbers were left out: {', '.join(lost)}")
+        stems = {name.removesuffix("_low").removesuffix("_high") for name in lost}
+        gone = {f"{stem}{end}" for stem in stems for end in ("", "_low", "_high")}
+        figures = {name: value for name, value in figures.items() if name not in gone}
+    return figures
+
+
+def _draw(tally: Tally, speeds: Sequence[float], out: Path, progress: Progress) -> None:
+    from .plots import draw
+
+    try:
+        draw(tally, speeds, out)
+    except (ArithmeticError, LookupError, ValueError, OSError) as e:
+        progress(f"the plots could not be drawn: {type(e).__name__}: {e}")
 
 
 def _means(tally: Tally, arm: Arm, speeds: Sequence[float]) -> dict[str, Any]:
@@ -135,22 +132,18 @@ def _settled(
 
 
 def _live(options: DepthOptions, progress: Progress) -> tuple[Tally, dict[str, float]]:
-    pair = models(options.target, options.draft)
-    out = options.plots or Path("runs/bench-depth")
-    progress("starting the engine and its controller")
-    live = LiveOptions(rounds=options.rounds)
-    if options.quick:
-        live = LiveOptions(rounds=1, slice_seconds=0.8, cold_seconds=20.0)
-    speeds = (1.0,) if options.quick else (0.0, 0.5, 1.0)
-    arms = [Arm(name) for name in _fixed(options.k_max)]
-    arms += [Arm(name, speeds[-1]) for name in options.policies]
-    arms += [Arm(OURS, s) for s in speeds]
-    with session(
-        pair, out, options.seed, options.k_max, options.cores, env={"FLYBALL_GUARD": "off"}
-    ) as running:
-        measured = LiveRun(running, arms, live, options.seed, progress)
-        tally = measured.run()
-    failed = [r.error for r in measured.records if r.error is not None]
-    if failed:
-        raise BenchError(f"{len(failed)} of {len(measured.records)} requests failed: {failed[0]}")
-    return tally, {"requests": len(measured.records)}
+    """Measure on the live engine what a record still lacks."""
+    from .sitting import sit
+
+    record = sit(options, progress)
+    figures: dict[str, float] = {
+        "visits": len(record.warm()),
+        "visits_asked": options.sized_rounds * len(record.setup.phases),
+        "sittings": record.sittings,
+        "requests": record.requests,
+        "failed_requests": record.failed,
+    }
+    seconds = seconds_from_cold(record, _LIMIT)
+    if seconds is not None:
+        figures["seconds_to_regret_5pct"] = seconds
+    return record.tally(), figures

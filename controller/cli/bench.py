@@ -28,7 +28,10 @@ def bench(
     ] = None,
     policies: Annotated[
         str | None,
-        typer.Option(help="For depth: with commas; see `flyball policy list`. Default: all peers."),
+        typer.Option(
+            help="For depth: with commas; see `flyball policy list`. Default: all peers. Live, "
+            "fixed?depth=K among them: those depths alone instead of all."
+        ),
     ] = None,
     seeds: Annotated[
         int | None, typer.Option(min=1, help="For depth, simulator: of the traffic; 5 by default.")
@@ -41,7 +44,34 @@ def bench(
         float | None, typer.Option(help="For depth, simulator: of every trace; default all.")
     ] = None,
     rounds: Annotated[
-        int | None, typer.Option(min=1, help="For depth, vllm: visits to every phase.")
+        int | None,
+        typer.Option(
+            min=1, help="For depth, vllm: visits to every phase, resumed ones among them."
+        ),
+    ] = None,
+    speeds: Annotated[
+        str | None, typer.Option(help="For depth, vllm: of ours, with commas. Default: 0,0.5,1.")
+    ] = None,
+    cold: Annotated[
+        float | None,
+        typer.Option(
+            help="For depth, vllm: seconds that each policy that learns decides before anything is "
+            "compared; 120 by default."
+        ),
+    ] = None,
+    guard: Annotated[
+        bool,
+        typer.Option(
+            help="For depth, vllm: ours under its guard. Off by default: what is compared is the "
+            "policy, without the guard's reference arm and fallback."
+        ),
+    ] = False,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            help="For depth, vllm: file of what an earlier run measured (it names it), to go on "
+            "with until there are --rounds; with the same options."
+        ),
     ] = None,
     plots: Annotated[Path | None, typer.Option(help="For depth: folder for plots.")] = None,
 ) -> None:
@@ -53,6 +83,11 @@ def bench(
     Example: flyball bench overhead --quick --json overhead.json
 
     Example: flyball bench depth --engine simulator --trace azure_conv.csv --seeds 5
+
+    A live run of depth writes what it measured after every visit, to a file beside the plots or the
+    result, and gives figures of that much if it ends early. Later, or in another sitting:
+
+    Example: flyball bench depth --engine vllm --rounds 4 --resume tally__0__20261121-120000.json
     """
     if name not in NAMES:
         raise CliError(f"no benchmark {name!r}; there are {', '.join(NAMES)}")
@@ -63,6 +98,10 @@ def bench(
         "traces": tuple(trace) if trace else None,
         "seconds": seconds,
         "rounds": rounds,
+        "speeds": _numbers(speeds) if speeds else None,
+        "cold": cold,
+        "guard": guard or None,
+        "resume": resume,
         "plots": plots,
     }
     settings = {key: value for key, value in given.items() if value is not None}
@@ -78,6 +117,8 @@ def bench(
     try:
         with refusals(), _kept(json):
             if name == "depth":
+                if plots or json:
+                    settings["folder"] = plots or (json or Path()).parent
                 found = _depth(quick, seed, settings)
             else:
                 found = run(name, quick=quick, seed=seed, progress=say)
@@ -105,6 +146,20 @@ def _depth(quick: bool, seed: int, settings: dict[str, Any]) -> dict[str, Any]:
         found = run("depth", quick=quick, seed=seed, progress=say, make=make, **settings)
     found["figures"]["ingest_per_second"] = ingest_per_second()
     return found
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    """Numbers with commas.
+
+    Raises:
+        CliError: if they are none.
+    """
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise CliError(
+            f"--speeds must be numbers with commas, such as 0,0.5,1, not {text!r}"
+        ) from None
 
 
 @contextmanager
