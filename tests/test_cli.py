@@ -349,6 +349,23 @@ def test_tensorboard_without_a_run_says_so(run: Run, tmp_path: Path) -> None:
     assert "is no run" in run.refused("tensorboard", str(tmp_path))
 
 
+def test_tensorboard_ends_with_the_command(tmp_path: Path) -> None:
+    (tmp_path / "events.out.tfevents.1.here.1.0").touch()
+    port = free_ports(1)
+    code = "from flyball.controller.cli import main; main()"
+    words = ["tensorboard", str(tmp_path), "--port", str(port)]
+    with subprocess.Popen([sys.executable, "-c", code, *words]) as process:
+        until(lambda: _listens(port), 60)
+        process.terminate()
+        assert process.wait(30) == 0
+    assert not _listens(port)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def test_an_unknown_benchmark_is_refused_with_those_there_are(run: Run) -> None:
     assert "overhead, lossless" in run.refused("bench", "everything")
 
