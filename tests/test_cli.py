@@ -370,6 +370,21 @@ def test_an_unknown_benchmark_is_refused_with_those_there_are(run: Run) -> None:
     assert "overhead, lossless" in run.refused("bench", "everything")
 
 
+def test_options_that_a_benchmark_would_not_use_are_refused(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for words, says in (
+        (("overhead", "--trace", "x"), "--trace is an option of `flyball bench depth` alone"),
+        (("depth", "--rounds", "2"), "--rounds is for --engine vllm, not for simulator"),
+        (("depth", "--engine", "vllm", "--seeds", "2"), "--seeds is for --engine simulator"),
+        (("depth", "--engine", "vllm", "--trace", "x"), "--trace is for --engine simulator"),
+        (("depth", "--engine", "vllm", "--seconds", "60"), "--seconds is for --engine simulator"),
+        (("depth", "--plots", str(file)), "--plots must name a folder"),
+        (("depth", "--trace", "/no/where.csv"), "No such file or directory: /no/where.csv"),
+    ):
+        assert says in run.refused("bench", *words)
+
+
 def test_a_benchmarks_file_is_tried_before_it_starts_and_never_left_empty(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

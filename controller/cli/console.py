@@ -29,7 +29,10 @@ def refusals() -> Iterator[None]:
     """Turn what a check refuses into one line and exit code 2."""
     try:
         yield
-    except (ValueError, OSError) as e:
+    except OSError as e:
+        named = e.strerror and e.filename
+        raise CliError(f"{e.strerror}: {e.filename}" if named else str(e)) from e
+    except ValueError as e:
         raise CliError(str(e)) from e
 
 
