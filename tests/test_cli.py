@@ -260,6 +260,37 @@ def test_what_flyball_tells_vllm_cannot_be_undone(
     assert says in run.refused("serve", *pair, "--", *words)
 
 
+def test_a_word_that_vllm_would_take_for_a_model_is_refused(run: Run, pair: tuple) -> None:
+    assert "unexpected '/my/model' after --" in run.refused("serve", *pair, "--", "/my/model")
+
+
+@pytest.mark.parametrize(
+    ("variables", "options", "says"),
+    [
+        ({"FLYBALL_MODE": "auto"}, (), "FLYBALL_MODE=auto: a mode is one of"),
+        ({"FLYBALL_SNAPSHOT": "/no/where"}, (), "cannot read snapshot /no/where"),
+        ({}, ("--controller", "tcp://10.0.0.1:5757"), "is beyond loopback: give the engine"),
+        ({"FLYBALL_KEYS": "/no/where"}, (), "cannot read the key /no/where/server.key"),
+    ],
+)
+def test_a_governor_that_would_not_start_is_refused_before_its_engine_is_started(
+    run: Run,
+    pair: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    options: tuple[str, ...],
+    says: str,
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    first = free_ports(5)
+    given = ["--port", str(first), "--address", f"tcp://127.0.0.1:{first + 1}"]
+    given += ["--http", f"127.0.0.1:{first + 4}", "--run", str(tmp_path / "run")]
+    assert says in run.refused("serve", *pair, *given, *options)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("port", ["0", "99999", "-1"])
 def test_a_port_that_is_none_is_refused(run: Run, port: str) -> None:
     code, _, err = run("serve", "--port", port)
