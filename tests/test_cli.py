@@ -113,6 +113,8 @@ def test_a_reward_is_shown_swapped_and_refused(run: Run) -> None:
     assert run("reward", "use", "goodput")[1] == "goodput\n"
     assert "'goodput' stays in force" in run.refused("reward", "use", "nowhere:Nothing")
     assert run("reward")[1] == "goodput\n"
+    nobody = ("--url", f"127.0.0.1:{free_ports(1)}")
+    assert "no controller answers" in run.refused("reward", "use", "goodput", *nobody)
     listed = run("reward", "list")[1].split()
     assert {"latency-cost", "goodput", "cost-under-latency"} <= set(listed)
     assert run("reward", "use", "latency-cost")[0] == 0
@@ -169,6 +171,9 @@ def test_a_policy_is_listed_shown_and_used(run: Run, controller: ControllerUnder
         says = run.refused("policy", "use", "fixed?depth=7", "--engine", "switched")
         assert "option depth='7' must be an integer in [0, 6]" in says
         assert "no engine 'nobody'" in run.refused("policy", "use", "off", "--engine", "nobody")
+        assert "name a policy" in run.refused("policy", "use", "", "--engine", "switched")
+        nobody = ("--url", f"127.0.0.1:{free_ports(1)}")
+        assert "no controller answers" in run.refused("policy", "use", "off", *nobody)
         until(lambda: peer.beat() and _alone(controller, "switched"))
         assert run("policy", "use", "off")[1] == "switched: policy off\n"
         with Peer(controller.address, "second") as second:

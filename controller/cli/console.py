@@ -17,6 +17,9 @@ Url = Annotated[
 ]
 """Where the controller is; every command that talks to it has this option."""
 
+OwnUrl = Annotated[str | None, typer.Option("--url", help="The same, after the subcommand.")]
+"""For subcommands, whose command has the option already."""
+
 DEFAULT_URL = "http://127.0.0.1:8757"
 
 
