@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -355,6 +356,19 @@ def test_a_profile_that_cannot_be_measured_is_refused_before_an_engine_is_starte
     assert "is a folder" in run.refused("profile", "--out", str(tmp_path))
     assert "bfloat16, float16, float32" in run.refused("profile", "--dtype", "int8")
     assert "no model folder" in run.refused("profile", "--target", str(tmp_path / "none"))
+
+
+def test_hashes_of_the_embedded_models_are_checked_alone(run: Run, tmp_path: Path) -> None:
+    code, out, _ = run("models", "verify", "--hashes")
+    assert code == 0
+    assert "files are as they were shipped" in out
+    assert "measuring" not in out
+    shutil.copytree(family.WEIGHTS, tmp_path / "copy")
+    (tmp_path / "copy" / "draft" / "config.json").write_text("{}")
+    code, out, err = run("models", "verify", "--hashes", "--weights", str(tmp_path / "copy"))
+    assert code == 2
+    assert "draft/config.json" in out
+    assert "not as it was shipped" in err
 
 
 def test_a_device_that_is_none_is_refused_before_anything_is_trained(
