@@ -22,10 +22,37 @@ _ENGINE_GAUGES: Final = (
     ("seconds_per_token", "seconds per token of a request, last 10 s", "seconds_per_token"),
     ("dollars_per_token", "dollars per token, last 10 s", "dollars_per_token"),
     ("survival_brier_score", "Brier score of predicted survival", "survival_brier"),
-    ("survival_calibration_error", "calibration error of the same", "survival_ece"),
-    ("decide_microseconds_p50", "median time of a decision", "decide_us_p50"),
-    ("decide_microseconds_p99", "99th percentile of a decision's time", "decide_us_p99"),
+    ("survival_calibration_error", "calibration error of predicted survival", "survival_ece"),
 )
+_ENGINE_MICROSECONDS: Final = (
+    ("decide_p50_seconds", "median time to put a decision in force", "decide_us_p50"),
+    ("decide_p99_seconds", "99th percentile of the time to put one in force", "decide_us_p99"),
+    ("prepare_p50_seconds", "median time to prepare one while the model runs", "prepare_us_p50"),
+    ("prepare_p99_seconds", "99th percentile of the time to prepare one", "prepare_us_p99"),
+)
+_LEARNER_GAUGES: Final = (
+    ("loss", "loss of the latest gradient step", "loss"),
+    ("latency", "latency per token over recent transitions; off = 1", "latency"),
+    ("cost", "cost per token over recent transitions; off = 1", "cost"),
+    ("explore_budget", "loss per decision that exploring may cost; off = 1", "explore_budget"),
+    ("trust", "mean factor on the learned correction, in [0, 1]", "trust"),
+    ("replay_rows", "transitions in the replay buffer", "replay_rows"),
+    ("replay_bytes", "memory of the replay buffer", "replay_bytes"),
+    ("owed_updates", "gradient steps paid for and not yet taken", "owed_updates"),
+    ("step_time_error", "mean relative error of predicted step times", "step_time_error"),
+)
+_LEARNER_COUNTERS: Final = (
+    ("transitions", "transitions learned from", "transitions"),
+    ("updates", "gradient steps", "updates"),
+    ("skipped_updates", "gradient steps skipped as their loss was not finite", "skipped_updates"),
+    ("invalid_transitions", "transitions that no engine could have measured", "invalid"),
+    ("refused_transitions", "transitions of engines that do not fit the run", "refused"),
+    ("empty_transitions", "transitions left out as they emitted nothing", "empty"),
+    ("frozen_transitions", "transitions shown, not learned from", "frozen"),
+    ("reward_faults", "batches that the reward could not judge", "reward_faults"),
+    ("gate_refused_snapshots", "snapshots that were not published", "gate_refused"),
+)
+"""They go on over restarts of the controller, from its checkpoint."""
 _ENGINE_COUNTERS: Final = (
     ("decisions", "decisions since the engine's start", "decisions"),
     ("dropped_transitions", "transitions dropped because the queue was full", "dropped"),
@@ -80,11 +107,14 @@ class _Status(Collector):
         for kind, count in sorted(status["refused"].items()):
             refused.add_metric([kind], count)
         yield refused
-        for name, value in sorted(status["learner"].items()):
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                about = f"{name.replace('_', ' ')} of the learner"
-                yield GaugeMetricFamily(f"flyball_learner_{name}", about, value=value)
+        yield from _of_learner(GaugeMetricFamily, _LEARNER_GAUGES, status["learner"])
+        yield from _of_learner(CounterMetricFamily, _LEARNER_COUNTERS, status["learner"])
         yield from _by_engine(GaugeMetricFamily, _ENGINE_GAUGES, engines)
+        times = [
+            {"engine": e["engine"]} | {key: 1e-6 * e[key] for _, _, key in _ENGINE_MICROSECONDS}
+            for e in engines
+        ]
+        yield from _by_engine(GaugeMetricFamily, _ENGINE_MICROSECONDS, times)
         yield from _by_engine(CounterMetricFamily, _ENGINE_COUNTERS, engines)
         guards = [
             {"engine": e["engine"], "fallen_back": int(g["state"] == "fallen back"), **g}
@@ -107,11 +137,17 @@ class _Status(Collector):
         yield acceptance
 
 
-def _by_engine(
-    kind: type[GaugeMetricFamily] | type[CounterMetricFamily],
-    rows: tuple[tuple[str, str, str], ...],
-    engines: list[dict[str, Any]],
-) -> Iterator[Metric]:
+_Kind = type[GaugeMetricFamily] | type[CounterMetricFamily]
+_Table = tuple[tuple[str, str, str], ...]  # name, what it is, and where it stands
+
+
+def _of_learner(kind: _Kind, rows: _Table, learner: dict[str, Any]) -> Iterator[Metric]:
+    for name, about, key in rows:
+        if learner.get(key) is not None:
+            yield kind(f"flyball_learner_{name}", about, value=learner[key])
+
+
+def _by_engine(kind: _Kind, rows: _Table, engines: list[dict[str, Any]]) -> Iterator[Metric]:
     for name, about, key in rows:
         family = kind(f"flyball_engine_{name}", about, labels=["engine"])
         for engine in engines:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from ..envs.rewards import load_reward
 from ..inference import identity, profile
+from ..inference.link import check_keys
 from ..inference.models import family
+from ..inference.settings import from_environment
 from ..inference.wire import check_engine_name, parse_address
 from ..policies.prices import price_list
 from ..policies.spaces import MAX_DEPTH, check_speed
@@ -77,12 +79,11 @@ def check(options: ServeOptions) -> tuple[EngineProcess, ControllerProcess | Non
         parse_address(options.controller)
     check_ports(ports)
     run = options.run or new_run("serve", options.seed)
+    engine = _engine(options, target, draft, cores, run)
+    _check_governor(engine)
     # Made here and let go: the controller takes it over.
     RunLock(run).release()
-    return (
-        _engine(options, target, draft, cores, run),
-        None if options.controller else _controller(options, run),
-    )
+    return engine, None if options.controller else _controller(options, run)
 
 
 def _models(options: ServeOptions) -> tuple[Path, Path]:
@@ -152,6 +153,14 @@ def _engine(
         env=_environment(options),
         log=run / "engine.log",
     )
+
+
+def _check_governor(engine: EngineProcess) -> None:
+    """Refuse what the governor will not start with: the engine finds out after minutes."""
+    settings = from_environment(engine.environment())
+    settings.orders()
+    if settings.controller is not None:
+        check_keys(settings.controller, settings.keys)
 
 
 def _environment(options: ServeOptions) -> dict[str, str]:

@@ -31,7 +31,13 @@ def check_extra(extra: Iterable[str]) -> None:
     Raises:
         ValueError: naming the first, and what to do instead.
     """
-    for word in extra:
+    words = tuple(extra)
+    if words and not words[0].startswith("-"):
+        raise ValueError(
+            f"unexpected {words[0]!r} after --, where vLLM's options stand; models are named "
+            "before it, with --model DIR --draft DIR"
+        )
+    for word in words:
         told = _told(word)
         if told:
             raise ValueError(f"{told} cannot be given to vLLM here: {_TOLD[told]}")

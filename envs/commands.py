@@ -38,8 +38,10 @@ class Commands:
         self._context: zmq.Context[Any] = zmq.Context()
         self._socket: zmq.Socket[bytes] = self._context.socket(zmq.DEALER)
         self._socket.setsockopt(zmq.LINGER, 0)
+        keys = keys or keys_from_environment()
+        self._secured = keys is not None
         try:
-            secure_client(self._socket, keys or keys_from_environment())
+            secure_client(self._socket, keys)
         except ValueError:
             self.close()
             raise
@@ -68,7 +70,10 @@ class Commands:
                 if reply.error is not None:
                     raise CommandError(reply.error)
                 return reply.value
-        raise NoAnswerError(f"the controller at {self.address} did not answer within {seconds:g} s")
+        keys = "" if self._secured else "; if it has keys, FLYBALL_KEYS must name their folder"
+        raise NoAnswerError(
+            f"the controller at {self.address} did not answer within {seconds:g} s{keys}"
+        )
 
     def _receive(self) -> Reply | None:
         """The next reply; None for what is none."""

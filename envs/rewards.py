@@ -52,7 +52,10 @@ __all__ = [
 
 
 class RewardError(ValueError):
-    """A reward that must not be used, with the reason."""
+    """A reward that must not be used, with the reason, in one line."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(" ".join(reason.split()))
 
 
 class Reward:

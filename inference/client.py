@@ -31,7 +31,7 @@ class ControllerClient:
     """Commands to a running controller.
 
     Args:
-        url: where its HTTP API is.
+        url: where its HTTP API is; ``http://`` may be left out.
         token: bearer token; None takes ``FLYBALL_TOKEN``, where it is set.
         timeout: seconds to wait for an answer; a new reward may take a while to be learned.
     """
@@ -39,7 +39,7 @@ class ControllerClient:
     def __init__(
         self, url: str = DEFAULT_URL, token: str | None = None, timeout: float = 65.0
     ) -> None:
-        self.url = url.rstrip("/")
+        self.url = (url if "://" in url else f"http://{url}").rstrip("/")
         token = token or os.environ.get("FLYBALL_TOKEN")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         # Proxies of the environment are for the world outside, not for our own controller.
@@ -135,8 +135,14 @@ class ControllerClient:
         if not isinstance(value, dict):
             raise ControllerError(f"{self.url} is not a controller: it answers {value!r:.80}")
         if answer.status_code != httpx.codes.OK:
-            reason = value.get("error", f"HTTP {answer.status_code}")
-            raise ControllerError(str(reason), answer.status_code)
+            reason = value.get("error")
+            if not isinstance(reason, str):
+                raise ControllerError(
+                    f"{self.url} is not a controller: it answers HTTP {answer.status_code}"
+                )
+            if answer.status_code == httpx.codes.UNAUTHORIZED:
+                reason += "; what is in FLYBALL_TOKEN is given"
+            raise ControllerError(reason, answer.status_code)
         return value
 
 

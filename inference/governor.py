@@ -310,7 +310,8 @@ class Governor:
         interval = Interval(decision, switched, orders.policy if learns else None)
         if self.guard is not None:
             prices = orders.runner.snapshot.meta.prices if orders.runner else self._prices
-            interval.stake = self.guard.stake(batch, decision.speed, prices)
+            guarded = self._is_guarded(orders)
+            interval.stake = self.guard.stake(batch, decision.speed, prices, guarded)
         return interval
 
     def _begin(self, interval: Interval) -> None:

@@ -46,6 +46,7 @@ _LONG: Final = 0.999  # of what is told to people and of the depths, per interva
 _SURE: Final = 3.0  # standard errors by which another depth must beat the static one
 _SETTLED: Final = 0.25  # of the share, while the governed arm is surely better
 _ENOUGH: Final = 30.0  # intervals at a depth before it is a candidate
+_UNWATCHED: Final = 0  # number of no watch: they count from 1
 
 
 class Guard:
@@ -131,11 +132,19 @@ class Guard:
         own = share if action == self.static_depth else 0.0
         return action, min(own + (1.0 - share) * propensity, 1.0), reason
 
-    def stake(self, batch: float, speed: float, prices: Prices) -> Stake:
-        """To be kept with a decision until its outcome comes: straight after ``mix``."""
+    def stake(self, batch: float, speed: float, prices: Prices, compared: bool = True) -> Stake:
+        """To be kept with a decision until its outcome comes: straight after ``mix``.
+
+        Args:
+            batch: requests.
+            speed: of the decision, in [0, 1].
+            prices: what things cost.
+            compared: whether it was drawn by ``mix``: without a reference arm beside it, what
+                decided says nothing for or against the policy.
+        """
         off = self._off.seconds(batch)
         measure = None if off is None else yardstick(off, batch, speed, prices)
-        return Stake(self._watch, batch, measure, self._odds)
+        return Stake(self._watch if compared else _UNWATCHED, batch, measure, self._odds)
 
     # Judging.
 

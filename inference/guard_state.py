@@ -77,7 +77,7 @@ class Stake(NamedTuple):
     """What is known of a decision when it is made, for when its outcome comes.
 
     Attributes:
-        watch: number of the watch it belongs to.
+        watch: number of the watch it belongs to; 0 for none.
         batch: requests.
         measure: by which its loss is measured; None while the scale is not known.
         odds: chance of the reference arm over that of the governed one.

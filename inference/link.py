@@ -13,7 +13,7 @@ import zmq
 
 from ..policies.snapshot import Snapshot, SnapshotError
 from ..policies.transition import Transition
-from .curve import secure_client
+from .curve import ENGINE, SERVER, load_pair, load_public, secure_client
 from .orders import OrderBook
 from .wire import (
     TOPIC_KNOB,
@@ -52,11 +52,7 @@ class Link:
     """
 
     def __init__(self, address: Address, engine: str, keys: Path | None = None) -> None:
-        if not address.is_loopback and keys is None:
-            raise ValueError(
-                f"{address} is beyond loopback: give the engine its keys in FLYBALL_KEYS "
-                "(made by `flyball keys DIR`)"
-            )
+        check_keys(address, keys)
         self.address = address
         self.engine = engine
         self._keys = keys
@@ -134,6 +130,26 @@ class Link:
                 book.receive(read_order(frames))
             except (WireError, SnapshotError) as e:
                 book.refuse(str(e))
+
+
+def check_keys(address: Address, keys: Path | None) -> None:
+    """Refuse to reach a controller without the keys that it takes.
+
+    Args:
+        address: where it listens.
+        keys: folder of CURVE keys; None for none.
+
+    Raises:
+        ValueError: saying what is missing.
+    """
+    if keys is not None:
+        load_public(keys, SERVER)
+        load_pair(keys, ENGINE)
+    elif not address.is_loopback:
+        raise ValueError(
+            f"{address} is beyond loopback: give the engine its keys in FLYBALL_KEYS "
+            "(made by `flyball keys DIR`)"
+        )
 
 
 def read_order(frames: list[bytes]) -> FromController | Snapshot:

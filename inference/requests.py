@@ -10,6 +10,7 @@ from ..policies.survival import SurvivalEstimator
 
 CLASS_HINT: Final = "flyball_class"
 SPEED_HINT: Final = "flyball_speed"
+_OURS: Final = "flyball_"
 
 NAMED: Final = CLASSES - len(BEHAVIOURS)
 """Classes that requests can name."""
@@ -118,7 +119,8 @@ class Hints:
     """Takes what requests say of themselves in their ``vllm_xargs``.
 
     ``flyball_class`` names a request's class, ``flyball_speed`` its speed in [0, 1]. A hint must
-    never fail a request: one that cannot be followed is as if it were not there, and counted.
+    never fail a request: one that cannot be followed is as if it were not there, and counted. So is
+    a misspelt one: what else begins with ``flyball_``.
 
     Attributes:
         names: of the classes.
@@ -135,6 +137,9 @@ class Hints:
         """State for a new request."""
         if not arguments:
             return RequestState(None, None)
+        for name in arguments:
+            if str(name).startswith(_OURS) and name not in _HINTS:
+                self._ignore(str(name), arguments[name], f"is none of {', '.join(_HINTS)}")
         return RequestState(self._named(arguments), self._speed(arguments))
 
     def _named(self, arguments: dict[str, object]) -> int | None:
@@ -161,4 +166,7 @@ class Hints:
 
     def _ignore(self, hint: str, value: object, reason: str) -> None:
         self.ignored += 1
-        self.last_ignored = f"{hint} {reason}: {reprlib.repr(value)}"
+        self.last_ignored = f"{hint[:64]} {reason}: {reprlib.repr(value)}"
+
+
+_HINTS: Final = (CLASS_HINT, SPEED_HINT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -133,22 +134,30 @@ def _switch(text: str) -> bool:
     return text == "on"
 
 
+def _number(text: str) -> float:
+    """A number, or NaN, which is in no range."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
 def _share(text: str) -> float:
-    value = float(text)
+    value = _number(text)
     if not 0.0 < value <= 0.5:
         raise ValueError("must be a number above 0, at most 0.5")
     return value
 
 
 def _unit(text: str) -> float:
-    value = float(text)
+    value = _number(text)
     if not 0.0 <= value <= 1.0:
         raise ValueError("must be a number in [0, 1]")
     return value
 
 
 def _ratio(text: str) -> float:
-    value = float(text)
+    value = _number(text)
     if not 0.0 <= value <= 10.0:
         raise ValueError("must be a number in [0, 10]")
     return value

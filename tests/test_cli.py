@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -113,6 +114,8 @@ def test_a_reward_is_shown_swapped_and_refused(run: Run) -> None:
     assert run("reward", "use", "goodput")[1] == "goodput\n"
     assert "'goodput' stays in force" in run.refused("reward", "use", "nowhere:Nothing")
     assert run("reward")[1] == "goodput\n"
+    nobody = ("--url", f"127.0.0.1:{free_ports(1)}")
+    assert "no controller answers" in run.refused("reward", "use", "goodput", *nobody)
     listed = run("reward", "list")[1].split()
     assert {"latency-cost", "goodput", "cost-under-latency"} <= set(listed)
     assert run("reward", "use", "latency-cost")[0] == 0
@@ -169,6 +172,9 @@ def test_a_policy_is_listed_shown_and_used(run: Run, controller: ControllerUnder
         says = run.refused("policy", "use", "fixed?depth=7", "--engine", "switched")
         assert "option depth='7' must be an integer in [0, 6]" in says
         assert "no engine 'nobody'" in run.refused("policy", "use", "off", "--engine", "nobody")
+        assert "name a policy" in run.refused("policy", "use", "", "--engine", "switched")
+        nobody = ("--url", f"127.0.0.1:{free_ports(1)}")
+        assert "no controller answers" in run.refused("policy", "use", "off", *nobody)
         until(lambda: peer.beat() and _alone(controller, "switched"))
         assert run("policy", "use", "off")[1] == "switched: policy off\n"
         with Peer(controller.address, "second") as second:
@@ -260,6 +266,37 @@ def test_what_flyball_tells_vllm_cannot_be_undone(
     assert says in run.refused("serve", *pair, "--", *words)
 
 
+def test_a_word_that_vllm_would_take_for_a_model_is_refused(run: Run, pair: tuple) -> None:
+    assert "unexpected '/my/model' after --" in run.refused("serve", *pair, "--", "/my/model")
+
+
+@pytest.mark.parametrize(
+    ("variables", "options", "says"),
+    [
+        ({"FLYBALL_MODE": "auto"}, (), "FLYBALL_MODE=auto: a mode is one of"),
+        ({"FLYBALL_SNAPSHOT": "/no/where"}, (), "cannot read snapshot /no/where"),
+        ({}, ("--controller", "tcp://10.0.0.1:5757"), "is beyond loopback: give the engine"),
+        ({"FLYBALL_KEYS": "/no/where"}, (), "cannot read the key /no/where/server.key"),
+    ],
+)
+def test_a_governor_that_would_not_start_is_refused_before_its_engine_is_started(
+    run: Run,
+    pair: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    options: tuple[str, ...],
+    says: str,
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    first = free_ports(5)
+    given = ["--port", str(first), "--address", f"tcp://127.0.0.1:{first + 1}"]
+    given += ["--http", f"127.0.0.1:{first + 4}", "--run", str(tmp_path / "run")]
+    assert says in run.refused("serve", *pair, *given, *options)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("port", ["0", "99999", "-1"])
 def test_a_port_that_is_none_is_refused(run: Run, port: str) -> None:
     code, _, err = run("serve", "--port", port)
@@ -321,6 +358,19 @@ def test_a_profile_that_cannot_be_measured_is_refused_before_an_engine_is_starte
     assert "no model folder" in run.refused("profile", "--target", str(tmp_path / "none"))
 
 
+def test_hashes_of_the_embedded_models_are_checked_alone(run: Run, tmp_path: Path) -> None:
+    code, out, _ = run("models", "verify", "--hashes")
+    assert code == 0
+    assert "files are as they were shipped" in out
+    assert "measuring" not in out
+    shutil.copytree(family.WEIGHTS, tmp_path / "copy")
+    (tmp_path / "copy" / "draft" / "config.json").write_text("{}")
+    code, out, err = run("models", "verify", "--hashes", "--weights", str(tmp_path / "copy"))
+    assert code == 2
+    assert "draft/config.json" in out
+    assert "not as it was shipped" in err
+
+
 def test_a_device_that_is_none_is_refused_before_anything_is_trained(
     run: Run, tmp_path: Path
 ) -> None:
@@ -349,8 +399,40 @@ def test_tensorboard_without_a_run_says_so(run: Run, tmp_path: Path) -> None:
     assert "is no run" in run.refused("tensorboard", str(tmp_path))
 
 
+def test_tensorboard_ends_with_the_command(tmp_path: Path) -> None:
+    (tmp_path / "events.out.tfevents.1.here.1.0").touch()
+    port = free_ports(1)
+    code = "from flyball.controller.cli import main; main()"
+    words = ["tensorboard", str(tmp_path), "--port", str(port)]
+    with subprocess.Popen([sys.executable, "-c", code, *words]) as process:
+        until(lambda: _listens(port), 60)
+        process.terminate()
+        assert process.wait(30) == 0
+    assert not _listens(port)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def test_an_unknown_benchmark_is_refused_with_those_there_are(run: Run) -> None:
     assert "overhead, lossless" in run.refused("bench", "everything")
+
+
+def test_options_that_a_benchmark_would_not_use_are_refused(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for words, says in (
+        (("overhead", "--trace", "x"), "--trace is an option of `flyball bench depth` alone"),
+        (("depth", "--rounds", "2"), "--rounds is for --engine vllm, not for simulator"),
+        (("depth", "--engine", "vllm", "--seeds", "2"), "--seeds is for --engine simulator"),
+        (("depth", "--engine", "vllm", "--trace", "x"), "--trace is for --engine simulator"),
+        (("depth", "--engine", "vllm", "--seconds", "60"), "--seconds is for --engine simulator"),
+        (("depth", "--plots", str(file)), "--plots must name a folder"),
+        (("depth", "--trace", "/no/where.csv"), "No such file or directory: /no/where.csv"),
+    ):
+        assert says in run.refused("bench", *words)
 
 
 def test_a_benchmarks_file_is_tried_before_it_starts_and_never_left_empty(

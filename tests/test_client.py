@@ -86,6 +86,21 @@ def test_another_server_is_told_apart(body: bytes) -> None:
         client.knob()
 
 
+@pytest.mark.parametrize("body", [b'{"detail": "Not Found"}', b'{"error": {"code": 404}}'])
+def test_an_engine_is_told_apart(body: bytes) -> None:
+    head = f"HTTP/1.1 404 Not Found\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    wrong = pytest.raises(ControllerError, match="is not a controller: it answers HTTP 404")
+    with answering(head.encode() + body) as url, ControllerClient(url) as client, wrong:
+        client.knob()
+
+
+def test_an_address_as_the_controller_takes_it_is_understood(
+    controller: ControllerUnderTest,
+) -> None:
+    with ControllerClient(controller.url.removeprefix("http://")) as client:
+        assert client.knob() == controller.client.knob()
+
+
 def test_the_token_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLYBALL_TOKEN", "from-the-environment")
     for given, sent in ((None, "from-the-environment"), ("given", "given")):

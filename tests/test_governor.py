@@ -216,6 +216,14 @@ def test_a_name_too_many_is_a_hint_that_was_ignored() -> None:
     assert f"'class {NAMED + 1}'" in governor.beat().last_ignored
 
 
+def test_a_misspelt_hint_is_counted() -> None:
+    governor, _ = governed()
+    state = governor.admit({"flyball_sped": 1.0, "flyball_speed": 0.5, "other": 1, 2: 3})
+    assert state.speed == 0.5
+    assert governor.beat().ignored == 1
+    assert governor.beat().last_ignored.startswith("flyball_sped is none of flyball_class, fl")
+
+
 def test_knob_takes_effect_at_the_next_step() -> None:
     governor, sent = governed(runner=Runner(snapshot()))
     engine = Engine(governor)

@@ -10,7 +10,7 @@ import pytest
 from flyball.inference.governor import Governor
 from flyball.inference.guard_state import GuardSettings
 from flyball.inference.orders import Orders
-from flyball.inference.wire import FromEngine, Mode, Pin, SetMode, decode, encode
+from flyball.inference.wire import FromEngine, Mode, Pin, SetMode, UsePolicy, decode, encode
 from flyball.policies.prices import compute_prices
 from flyball.policies.runner import Runner
 from flyball.policies.snapshot import VALUES, Meta, Snapshot
@@ -143,6 +143,33 @@ def test_stands_down_where_the_reward_is_another(monkeypatch: pytest.MonkeyPatch
     engine.run(8 * 300)
     assert set(reasons(sent)) == {Reason.POLICY}
     assert governor.beat().guard.state == "off"
+
+
+@pytest.mark.parametrize(
+    "orders",
+    [
+        [UsePolicy("e", "fixed?depth=6")],
+        [insists(6, number=2, linear=False)],
+        [SetMode("e", Mode.SHADOW)],
+        [Pin("e", 1, 6)],
+    ],
+    ids=["another policy", "another reward", "shadow", "a pin"],
+)
+def test_what_it_does_not_guard_is_no_evidence(
+    orders: list[UsePolicy | Snapshot | SetMode | Pin], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    governor, _ = governed(speed=1.0, runner=Runner(insists(1)))
+    engine = Slow(governor, monkeypatch)
+    engine.run(8 * 200)
+    assert governor.beat().guard.ratio is not None  # both arms were seen
+    for order in orders:
+        governor.book.receive(order)
+    engine.run(8 * 2)  # until the last guarded decision's outcome is there
+    before = governor.beat().guard
+    assert before.state == "off"
+    engine.run(8 * 200)
+    after = governor.beat().guard
+    assert (after.evidence, after.ratio, after.falls) == (before.evidence, before.ratio, 0)
 
 
 def test_a_reference_is_logged_with_its_true_propensity(monkeypatch: pytest.MonkeyPatch) -> None:

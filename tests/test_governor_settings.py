@@ -69,7 +69,8 @@ def test_reads_every_variable(tmp_path: Path) -> None:
         ("FLYBALL_GUARD", "maybe", "on or off"),
         ("FLYBALL_GUARD_SHARE", "0.9", "at most 0.5"),
         ("FLYBALL_EXPLORE", "2", r"\[0, 1\]"),
-        ("FLYBALL_PARAMETER_RATIO", "x", "FLYBALL_PARAMETER_RATIO"),
+        ("FLYBALL_EXPLORE", "x", r"\[0, 1\]"),
+        ("FLYBALL_PARAMETER_RATIO", "x", r"\[0, 10\]"),
     ],
 )
 def test_says_which_variable_is_wrong_and_what_would_be_right(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -197,6 +198,14 @@ def test_metrics_are_prometheus_text(api: httpx.Client) -> None:
         families
     )
     assert all(name.startswith("flyball_") for name in families)
+    assert families["flyball_learner_transitions"].type == "counter"
+    assert families["flyball_learner_replay_bytes"].type == "gauge"
+    assert families["flyball_engine_decide_p99_seconds"].samples[0].value < 1.0
+    # As promtool asks for: help, base units, and _total for counters alone.
+    assert all(f.documentation and f.type in ("gauge", "counter") for f in families.values())
+    assert not [name for name in families if re.search("micro|milli|_us|_ms", name)]
+    samples = [(f, s.name) for f in families.values() for s in f.samples]
+    assert all((f.type == "counter") == name.endswith("_total") for f, name in samples)
     assert families["flyball_engine_speed"].samples[0].labels == {"engine": "engine-0"}
 
 

@@ -182,6 +182,7 @@ def test_values_outside_the_declared_range_are_clipped(write) -> None:
         ("    def __init__(self, x): pass\n    def __call__(self, i): return i.latency", "made"),
         ("    def __init__(self): raise SystemExit(3)", "cannot be made: SystemExit: 3"),
         ("    def __call__(self, i): raise SystemExit(3)", "raised SystemExit: 3"),
+        ("    def __call__(self, i): raise OSError('a\\nb')", "raised OSError: a b"),
         ("    pass", "defines no __call__"),
     ],
 )

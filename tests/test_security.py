@@ -19,6 +19,7 @@ from flyball.controller.security import (
     make_keys,
     token_matches,
 )
+from flyball.inference.client import ControllerClient, ControllerError
 from flyball.inference.curve import secure_client
 from flyball.inference.wire import Address, Knob, encode
 from ports import free_ports
@@ -142,7 +143,8 @@ def test_a_token_matches_only_itself() -> None:
         assert not token_matches(header, TOKEN)
 
 
-def test_http_wants_the_token() -> None:
+def test_http_wants_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FLYBALL_TOKEN", raising=False)
     mailbox = Mailbox()
     port = free_ports(1)
     server = HttpServer(Address("127.0.0.1", port), mailbox, TOKEN)
@@ -154,6 +156,8 @@ def test_http_wants_the_token() -> None:
             answer = httpx.put(f"{url}/v1/knob", json={"speed": 1}, headers=headers)
             assert answer.status_code == 401
             assert "Bearer" in answer.json()["error"]
+        with ControllerClient(url) as client, pytest.raises(ControllerError, match="FLYBALL_TOKEN"):
+            client.knob()
         assert mailbox.take() == []
         right = {"Authorization": f"Bearer {TOKEN}"}
         assert httpx.get(f"{url}/v1/nowhere", headers=right).status_code == 404

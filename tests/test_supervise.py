@@ -91,11 +91,16 @@ def _exists(pid: int | None) -> bool:
     return True
 
 
-def test_serving_ends_with_the_engines_code(tmp_path: Path) -> None:
+def test_serving_ends_with_the_engines_code(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     engine, _ = _children(
         tmp_path / "run", "import threading, os\nthreading.Timer(1, os._exit, [7]).start()" + SERVER
     )
     assert _serve(engine, None) == 7
+    said = capfd.readouterr().out
+    assert "/v1, model t, governed" in said
+    assert f"engine: ended with code 7; its output is in {engine.log}" in said
 
 
 def test_restarts_come_later_after_every_death(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -105,8 +105,7 @@ def bench(
         "plots": plots,
     }
     settings = {key: value for key, value in given.items() if value is not None}
-    if settings and name != "depth":
-        raise CliError(f"--{min(settings)} is an option of `flyball bench depth` alone")
+    _check_settings(name, settings)
     from rich.console import Console
 
     from ...benchmarks.bench import run
@@ -128,6 +127,36 @@ def bench(
                 say(f"written to {json}")
     except (BenchError, EngineError) as e:
         raise CliError(str(e)) from e
+
+
+_OPTION: Final = {"traces": "trace"}
+"""Names of options that are another's on the command line."""
+
+_ENGINE: Final = {
+    "rounds": "vllm",
+    "seconds": "simulator",
+    "seeds": "simulator",
+    "traces": "simulator",
+}
+"""Options that only one of the engines of ``bench depth`` has."""
+
+
+def _check_settings(name: str, settings: dict[str, Any]) -> None:
+    """Refuse options that would be left unused, and plots that could not be drawn."""
+    if settings and name != "depth":
+        raise CliError(f"--{_option(min(settings))} is an option of `flyball bench depth` alone")
+    engine = settings.get("engine", "simulator")
+    for setting in settings:
+        only = _ENGINE.get(setting, engine)
+        if only != engine:
+            raise CliError(f"--{_option(setting)} is for --engine {only}, not for {engine}")
+    plots = settings.get("plots")
+    if plots is not None and plots.exists() and not plots.is_dir():
+        raise CliError(f"--plots must name a folder; {plots} is none")
+
+
+def _option(setting: str) -> str:
+    return _OPTION.get(setting, setting)
 
 
 def _depth(quick: bool, seed: int, settings: dict[str, Any]) -> dict[str, Any]:

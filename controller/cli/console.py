@@ -17,6 +17,9 @@ Url = Annotated[
 ]
 """Where the controller is; every command that talks to it has this option."""
 
+OwnUrl = Annotated[str | None, typer.Option("--url", help="The same, after the subcommand.")]
+"""For subcommands, whose command has the option already."""
+
 DEFAULT_URL = "http://127.0.0.1:8757"
 
 
@@ -29,7 +32,10 @@ def refusals() -> Iterator[None]:
     """Turn what a check refuses into one line and exit code 2."""
     try:
         yield
-    except (ValueError, OSError) as e:
+    except OSError as e:
+        named = e.strerror and e.filename
+        raise CliError(f"{e.strerror}: {e.filename}" if named else str(e)) from e
+    except ValueError as e:
         raise CliError(str(e)) from e
 
 

@@ -52,8 +52,13 @@ def verify(
     weights: Annotated[
         Path | None, typer.Option(help="Folder of the family. Default: the package's.")
     ] = None,
+    hashes: Annotated[
+        bool, typer.Option("--hashes", help="Check hashes alone, in seconds.")
+    ] = False,
 ) -> None:
     """Check hashes and print held-out perplexity and acceptance per drafter, class and position.
+
+    It takes about ten minutes on two cores, most of them for agents that solve tasks.
 
     Example: flyball models verify
     """
@@ -61,6 +66,6 @@ def verify(
     from ...inference.models.verify import verify_family
 
     with refusals():
-        sound = verify_family(weights or WEIGHTS)
+        sound = verify_family(weights or WEIGHTS, measure=not hashes)
     if sound is False:
         raise CliError("the family is not as it was shipped; `flyball models train` makes it")

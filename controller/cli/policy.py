@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .console import DEFAULT_URL, CliError, Url, controller, say
+from .console import DEFAULT_URL, CliError, OwnUrl, Url, controller, say
 
 if TYPE_CHECKING:
     from ...inference.client import ControllerClient
@@ -39,6 +39,7 @@ def use(
         str | None,
         typer.Option(help="Name of the engine, as in `flyball status`. Default: the only one."),
     ] = None,
+    url: OwnUrl = None,
 ) -> None:
     """Let another policy decide, from the next interval on.
 
@@ -47,7 +48,9 @@ def use(
 
     Example: flyball policy use 'ucb?c=0.5&objective=throughput'
     """
-    with controller(context.obj) as client:
+    if not spec:
+        raise CliError("name a policy; `flyball policy list` shows them")
+    with controller(url or context.obj) as client:
         name = engine or _only_engine(client)
         say(f"{name}: policy {client.set_policy(name, spec)}")
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .console import DEFAULT_URL, Url, controller, say
+from .console import DEFAULT_URL, OwnUrl, Url, controller, say
 
 app = typer.Typer(
     help="Show, list or swap what is rewarded.\n\nExample: flyball reward use goodput",
@@ -31,6 +31,7 @@ def use(
         str,
         typer.Argument(help="A name of `flyball reward list`, or pkg.module:Class."),
     ],
+    url: OwnUrl = None,
 ) -> None:
     """Use a reward on the running system; what was seen so far is relabelled at once.
 
@@ -40,7 +41,7 @@ def use(
 
     Example: flyball reward use mypkg.mymodule:MyReward
     """
-    with controller(context.obj) as client:
+    with controller(url or context.obj) as client:
         say(client.set_reward(spec))
 
 

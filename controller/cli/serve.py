@@ -152,8 +152,10 @@ def _serve(engine: EngineProcess, controller: ControllerProcess | None) -> int:
             say(f"engine: starting, its output is in {engine.log}")
             # Large models take as long as they take.
             engine.start().wait_ready(math.inf, waiting=_still_starting)
-            say(f"engine: {engine.url}/v1, governed; `flyball status` shows it")
-            return tend(engine, controller)
+            say(f"engine: {engine.url}/v1, model {engine.model}, governed; see `flyball status`")
+            code = tend(engine, controller)
+            say(f"engine: ended with code {code}; its output is in {engine.log}")
+            return code
         except Stopped:
             say("stopping")
             return 0

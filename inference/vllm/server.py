@@ -83,6 +83,11 @@ class EngineProcess:
         return f"http://{self.host}:{self.port}"
 
     @property
+    def model(self) -> str:
+        """The name by which requests ask for the target."""
+        return str(self.target).rstrip("/").rsplit("/", 1)[-1]
+
+    @property
     def pid(self) -> int | None:
         """Process id of the server, also its process group's; None before the start."""
         return self._process.pid if self._process else None
@@ -104,7 +109,7 @@ class EngineProcess:
         ]
         command += ["--max-num-seqs", str(self.max_requests)]
         command += ["--max-model-len", str(self.max_length)]
-        command += ["--served-model-name", _name(self.target)]
+        command += ["--served-model-name", self.model]
         if self.draft is not None:
             speculation: dict[str, Any] = {
                 "method": "draft_model",
@@ -232,8 +237,3 @@ class EngineProcess:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-
-
-def _name(model: Path | str) -> str:
-    """The name clients use: the last part of the folder or of the hub's name."""
-    return str(model).rstrip("/").rsplit("/", 1)[-1]
