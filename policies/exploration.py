@@ -103,7 +103,8 @@ def budget(decisions: int, start: float, floor: float, early: int) -> float:
     weighting loses least, down to ``floor``, which stays: traffic changes, and so does what depths
     are worth.
     """
-    return max(floor, start * (1.0 + decisions / early) ** -0.5)
+    fallen: float = start * (1.0 + decisions / early) ** -0.5
+    return max(floor, fallen)
 
 
 _TINY: Final = 1e-9
