@@ -55,6 +55,7 @@ class Learner:
     Raises:
         RewardError: if the reward that the settings name cannot be used.
         ProfileError: if their profile cannot be used.
+        StartError: if their start cannot be used.
     """
 
     def __init__(self, settings: LearnerSettings, run: Path) -> None:
@@ -245,6 +246,8 @@ class Learner:
         visits: Floats = np.array(self.state.visits[: (self.state.k_max or MAX_DEPTH) + 1], float)
         told = visits[::-1].cumsum()[::-1]  # an interval tells of every shallower depth as well
         s = self.settings
+        if self.state.warm:  # every depth was tried before
+            told += s.explore_visits
         return budget(told, s.explore_visits, s.explore_start, s.explore_floor)
 
     def prepare(self, k_max: int) -> VectorDQN:
@@ -273,7 +276,7 @@ class Learner:
 
     def _is_due(self) -> bool:
         return (
-            self.state.transitions >= self.settings.first_snapshot
+            (self.state.warm or self.state.transitions >= self.settings.first_snapshot)
             and not self.state.relabel
             and time.monotonic() >= self._publish_at
             and self._version() != self._published

@@ -60,7 +60,7 @@ class StepTimes:
         if engine not in self.models:
             if len(self.models) >= MAX_ENGINES:
                 raise ValueError(f"more than {MAX_ENGINES} names of engines in one run")
-            self.models[engine] = StepTimeModel(self.forgetting, self._prior(info))
+            self.models[engine] = StepTimeModel(self.forgetting, *self._prior(info))
         return list(self.models).index(engine)
 
     def update(self, engine: str, outcomes: Floats) -> None:
@@ -83,16 +83,16 @@ class StepTimes:
             rows.outcomes.astype(np.float64), off, rows.ratios.astype(np.float64), prompts
         )
 
-    def _prior(self, info: EngineInfo | None) -> Floats:
-        """What an engine's model starts from."""
+    def _prior(self, info: EngineInfo | None) -> tuple[Floats, Array]:
+        """What an engine's model starts from: coefficients and their correction."""
         if self.profile is None or info is None:
-            return PRIOR
+            return PRIOR, FLAT
         try:
             check(self.profile, of_info(info))
         except ProfileError as e:
             log.error("engine %s starts without a profile: %s", info.engine, e)
-            return PRIOR
-        return self.profile.vector
+            return PRIOR, FLAT
+        return self.profile.vector, self.profile.table
 
     def structure(self, k_max: int, prices: Prices) -> Structure:
         """Of the fleet: what the engines' models say, by the intervals they were fitted to."""
@@ -107,7 +107,8 @@ class StepTimes:
     @property
     def grid(self) -> Array:
         """The correction by batch size and depth, float32, shape (KNOTS, MAX_DEPTH + 1)."""
-        return self._mean([model.grid for model in self.models.values()], FLAT)
+        prior = FLAT if self.profile is None else self.profile.table
+        return self._mean([model.grid for model in self.models.values()], prior)
 
     @property
     def seen(self) -> Array:

@@ -75,12 +75,19 @@ class StepTimeModel:
         forgetting: weight of the past per interval; .9995 remembers about two thousand.
         prior: seconds per feature before anything was measured, none below zero, shape (6,):
             ``PRIOR``, or better those of a profile of the engine.
+        table: what they are corrected by before anything was measured, as ``grid``; None for
+            nothing. It weighs as much as some measurements, and is no measurement itself.
 
     Raises:
         ValueError: if the prior is none.
     """
 
-    def __init__(self, forgetting: float = 0.9995, prior: npt.ArrayLike = PRIOR) -> None:
+    def __init__(
+        self,
+        forgetting: float = 0.9995,
+        prior: npt.ArrayLike = PRIOR,
+        table: npt.ArrayLike | None = None,
+    ) -> None:
         self.forgetting = forgetting
         self._prior = _checked(prior)
         self._units = _units(self._prior)
@@ -90,7 +97,7 @@ class StepTimeModel:
         self.disturbed = 0.0  # moving share of intervals far from predicted
         self._moment: Floats = np.zeros((len(FEATURES), len(FEATURES)))
         self._target: Floats = np.zeros(len(FEATURES))
-        self._residuals = ResidualGrid()
+        self._residuals = ResidualGrid(table)
         self._switch = SwitchCost()
         # The solution, in units.
         self._multiples: Floats = self._prior / self._units

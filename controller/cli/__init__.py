@@ -49,6 +49,7 @@ def _add_commands() -> None:
     from .serve import ServeCommand, serve
     from .status import status
     from .tensorboard import tensorboard
+    from .warm import warm
 
     # What follows -- is vLLM's.
     app.command(
@@ -70,6 +71,7 @@ def _add_commands() -> None:
     app.command()(tensorboard)
     app.command()(bench)
     app.command()(profile)
+    app.command()(warm)
 
 
 _add_commands()
