@@ -88,14 +88,14 @@ class LearnedPolicy(Policy):
                 member.learn(seen, int(action), row)
 
     def use_reward(self, spec: str) -> list[float]:
-        """Swap the reward and train until what was seen is judged by it; seconds, by learner."""
+        """Swap the reward and train on what was seen; core seconds until then, by learner."""
         took = []
         for member in self.members:
-            started = time.perf_counter()
+            started = time.process_time()
             member.learner.use_reward(spec)
             member.learner.step(seconds=1e6)
             _publish(member)
-            took.append(time.perf_counter() - started)
+            took.append(time.process_time() - started)
         return took
 
     def close(self) -> None:

@@ -88,7 +88,7 @@ def warm_up(
             Member(
                 simulated_info(profile.identity, profile.parameter_ratio, f"simulated-{i}"),
                 learner,
-                analytic(1, engine.k_max, learner.prices, profile.vector, _EPSILON),
+                analytic(1, engine.k_max, learner.prices, learner.times.coefficients, _EPSILON),
                 options.seed + i,
             )
             for i in range(ENGINES)

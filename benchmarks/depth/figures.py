@@ -11,6 +11,10 @@ All with ``_low`` and ``_high``: percentile bootstrap over units, arms kept toge
     hypervolume_ratio_to_best_peer: area that a policy's points of latency and cost dominate, ours
         over the best other policy's.
     switches_per_minute: changes of depth at speed 1.
+
+Beside them, simulated: what ``settling`` and ``changes`` say; and with a profile:
+    simulator_step_error: median relative error of its step times in batch sizes and depths that
+        were held out of the fit.
 """
 
 from __future__ import annotations

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from ...inference.profile import load_profile
+from ...inference.simulator.profiled import simulated
 from ...inference.simulator.settings import SimulatorSettings
 from ..engines import BenchError, models
 from ..options import EngineOptions
 from ..result import result
 from ..session import session
+from .changes import Changes, change_figures
 from .figures import OFF, OURS, SPEEDS, depth_figures, fixed_policies, objectives
 from .live import LiveOptions, LiveRun
 from .scenarios import scenarios
@@ -25,6 +28,8 @@ ENGINES: Final = ("vllm", "simulator")
 PEERS: Final = ("table", "goodput", "adaspec", "hysteresis", "ucb", "thompson", "linucb")
 """Every other policy that is compared, unless others are named."""
 
+_CHANGED: Final = 600.0  # seconds of traffic, at most, in which knob and reward change
+_CHANGED_SEEDS: Final = 3
 _LIMIT: Final = 0.05  # regret under which a policy counts as settled
 _SEEDS_APART: Final = 1000
 
@@ -45,6 +50,8 @@ class DepthOptions(EngineOptions):
     """of every trace, or of the changing load; 120 with quick"""
     rounds: int = 4
     """visits to every phase, live; 1 with quick"""
+    profile: Path | None = None
+    """file of `flyball profile`: the simulated engine is of it, its error among the figures"""
     plots: Path | None = None
     """folder for the plots"""
 
@@ -71,7 +78,7 @@ def run(options: DepthOptions, make: Maker, progress: Progress = print) -> dict[
         tally, more = _simulated(options, make, progress)
     tally = tally.complete()
     speeds = sorted({arm.speed for arm in tally.arms if arm.speed is not None})
-    figures = {**depth_figures(tally, speeds, options.seed), **more}
+    figures = {**depth_figures(tally, speeds, options.seed), **more, **_profiled(options)}
     arms = {
         arm.name: {"policy": arm.policy, "speed": arm.speed, **_means(tally, arm, speeds)}
         for arm in tally.arms
@@ -96,6 +103,13 @@ def _means(tally: Tally, arm: Arm, speeds: Sequence[float]) -> dict[str, Any]:
     }
 
 
+def _profiled(options: DepthOptions) -> dict[str, float]:
+    """How wrong the profile is in states that its fit was not shown."""
+    if options.profile is None:
+        return {}
+    return {"simulator_step_error": load_profile(options.profile).error_median}
+
+
 def _fixed(k_max: int) -> list[str]:
     return [OFF.policy, *(f"fixed?depth={k}" for k in range(1, k_max + 1))]
 
@@ -108,12 +122,19 @@ def _simulated(
     speeds = (0.0, 0.5, 1.0) if options.quick else SPEEDS
     tallies: dict[str, Tally] = {}
     settled = []
-    for settings in scenarios(options.traces, seconds):
+    engine = simulated(load_profile(options.profile)) if options.profile else None
+    for settings in scenarios(options.traces, seconds, engine):
         running = SimulatedRun(settings, make, speeds, seeds, progress)
         names = [*_fixed(settings.k_max), *options.policies, OURS]
         tallies[settings.name], courses = running.run(names)
         settled.append(_settled(settings, tallies[settings.name], courses, len(seeds)))
-    return merge(tallies), {"seconds_to_regret_5pct": max(settled)}
+    progress("changes while serving: the knob, the reward")
+    changed = [
+        Changes(settings, make, seeds[:_CHANGED_SEEDS])
+        for settings in scenarios(options.traces, min(seconds or _CHANGED, _CHANGED), engine)
+    ]
+    found = {"seconds_to_regret_5pct": max(settled), **change_figures(changed, options.seed)}
+    return merge(tallies), found
 
 
 def _settled(

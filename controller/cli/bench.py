@@ -43,6 +43,13 @@ def bench(
     rounds: Annotated[
         int | None, typer.Option(min=1, help="For depth, vllm: visits to every phase.")
     ] = None,
+    profile: Annotated[
+        Path | None,
+        typer.Option(
+            help="For depth: file of `flyball profile`; the simulated engine is its own, and its "
+            "held-out error is the figure simulator_step_error, which is not there without one."
+        ),
+    ] = None,
     plots: Annotated[Path | None, typer.Option(help="For depth: folder for plots.")] = None,
 ) -> None:
     """Measure something with the embedded models or in simulation, and print the figures.
@@ -63,6 +70,7 @@ def bench(
         "traces": tuple(trace) if trace else None,
         "seconds": seconds,
         "rounds": rounds,
+        "profile": profile,
         "plots": plots,
     }
     settings = {key: value for key, value in given.items() if value is not None}
@@ -93,13 +101,17 @@ def _depth(quick: bool, seed: int, settings: dict[str, Any]) -> dict[str, Any]:
     """``bench depth``, with the learner that it compares."""
     from ...benchmarks.bench import run
     from ...benchmarks.depth.simulated import profiled
+    from ...inference.profile import load_profile
     from ...inference.simulator.presets import cpu
     from ...policies.catalogue.registry import make_policy
     from ...policies.prices import compute_prices
-    from ..benchmark import Maker, ingest_per_second
+    from ..benchmark import WARM, Maker, ingest_per_second
 
     for spec in settings.get("policies", ()):
-        make_policy(spec, profiled(cpu(), compute_prices(0.05)))  # refused before anything is run
+        if spec != WARM:  # refused before anything is run
+            make_policy(spec, profiled(cpu(), compute_prices(0.05)))
+    if "profile" in settings:
+        load_profile(settings["profile"])
     with TemporaryDirectory() as folder:
         make = Maker(Path(folder))
         found = run("depth", quick=quick, seed=seed, progress=say, make=make, **settings)
