@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 
+from ..benchmarks.depth.figures import WARM
 from ..inference.simulator.cost_model import CostModel
 from ..inference.simulator.engine import Simulator
 from ..inference.simulator.presets import preset
@@ -27,10 +28,6 @@ from .warming import WarmingOptions, warm_up
 
 _BATCH: Final = 64  # transitions in a report, when an engine has many to tell
 _NOISE: Final = 0.03  # of a step in simulation
-
-
-WARM: Final = "warm"
-"""Our policy, begun with what it learned in simulation, under other traffic."""
 
 
 class Maker:

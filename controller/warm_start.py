@@ -125,8 +125,11 @@ class WarmStart:
 
     @property
     def trust(self) -> Floats:
-        """Sums as ``Trust`` keeps them: what it earned in simulation, as far as that counts."""
-        return _EARNED * np.array([self.origin.trust, np.ones(MAX_DEPTH + 1)])
+        """Sums as ``Trust`` keeps them: full trust, as the weights hold what it was, earned so far.
+
+        A depth whose correction earned little in simulation has little to lose.
+        """
+        return _EARNED * np.array([self.origin.trust, self.origin.trust])
 
     def begin(self, learner: Learner) -> None:
         """Let a learner that is new begin with this.

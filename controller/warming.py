@@ -75,18 +75,14 @@ def warm_up(
     Raises:
         WarmingError: if the profile says too little, or nothing came of it.
     """
-    if profile.parameter_ratio is None:
-        raise WarmingError(
-            "the profile does not say how large the drafter is: it was made by an older flyball; "
-            "`flyball profile` measures anew"
-        )
+    ratio = drafter_share(profile)
     engine = _engine(profile)
     settings = replace(STEPPED, profile=options.profile, prices=options.prices, seed=options.seed)
     learner = Learner(settings, folder)
     try:
         members = [
             Member(
-                simulated_info(profile.identity, profile.parameter_ratio, f"simulated-{i}"),
+                simulated_info(profile.identity, ratio, f"simulated-{i}"),
                 learner,
                 analytic(1, engine.k_max, learner.prices, learner.times.coefficients, _EPSILON),
                 options.seed + i,
@@ -100,6 +96,20 @@ def warm_up(
         return _made(learner, profile, options)
     finally:
         learner.close()
+
+
+def drafter_share(profile: Profile) -> float:
+    """The drafter's parameters over the target's, by a profile.
+
+    Raises:
+        WarmingError: if it does not say so.
+    """
+    if profile.parameter_ratio is None:
+        raise WarmingError(
+            "the profile does not say how large the drafter is: it was made by an older flyball; "
+            "`flyball profile` measures anew"
+        )
+    return profile.parameter_ratio
 
 
 def _engine(profile: Profile) -> SimulatorSettings:
@@ -157,13 +167,12 @@ def _made(learner: Learner, profile: Profile, options: WarmingOptions) -> WarmSt
         said = learner.state.last_gate_reason or "nothing was measured"
         raise WarmingError(f"nothing was learned in simulation: {said}")
     candidate = candidate_of(learner, learner.model)
-    assert profile.parameter_ratio is not None
     origin = Origin(
         identity=profile.identity,
         measured=profile.at,
         coefficients=profile.vector.tolist(),
         prices=options.prices,
-        parameter_ratio=profile.parameter_ratio,
+        parameter_ratio=drafter_share(profile),
         trust=learner.model.trust.factors.tolist(),
         transitions=learner.state.transitions,
         seed=options.seed,

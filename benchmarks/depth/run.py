@@ -15,7 +15,7 @@ from ..options import EngineOptions
 from ..result import result
 from ..session import session
 from .changes import Changes, change_figures
-from .figures import OFF, OURS, SPEEDS, depth_figures, fixed_policies, objectives
+from .figures import OFF, OURS, SPEEDS, WARM, depth_figures, fixed_policies, objectives
 from .live import LiveOptions, LiveRun
 from .scenarios import scenarios
 from .settling import seconds_to_regret
@@ -58,6 +58,8 @@ class DepthOptions(EngineOptions):
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
             raise ValueError(f"no engine {self.engine!r}; there are {', '.join(ENGINES)}")
+        if self.engine != "simulator" and WARM in self.policies:
+            raise ValueError(f"{WARM} is compared on the simulator alone")
         if self.seeds < 1 or self.rounds < 1:
             raise ValueError("seeds and rounds must be at least 1")
         if self.seconds is not None and not self.seconds >= 60:

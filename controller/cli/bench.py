@@ -28,7 +28,10 @@ def bench(
     ] = None,
     policies: Annotated[
         str | None,
-        typer.Option(help="For depth: with commas; see `flyball policy list`. Default: all peers."),
+        typer.Option(
+            help="For depth: with commas; see `flyball policy list`; simulated, also warm: ours "
+            "with a warm start. Default: all peers."
+        ),
     ] = None,
     seeds: Annotated[
         int | None, typer.Option(min=1, help="For depth, simulator: of the traffic; 5 by default.")
@@ -100,12 +103,13 @@ def bench(
 def _depth(quick: bool, seed: int, settings: dict[str, Any]) -> dict[str, Any]:
     """``bench depth``, with the learner that it compares."""
     from ...benchmarks.bench import run
+    from ...benchmarks.depth.figures import WARM
     from ...benchmarks.depth.simulated import profiled
     from ...inference.profile import load_profile
     from ...inference.simulator.presets import cpu
     from ...policies.catalogue.registry import make_policy
     from ...policies.prices import compute_prices
-    from ..benchmark import WARM, Maker, ingest_per_second
+    from ..benchmark import Maker, ingest_per_second
 
     for spec in settings.get("policies", ()):
         if spec != WARM:  # refused before anything is run

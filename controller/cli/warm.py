@@ -34,12 +34,12 @@ def warm(
     from ...inference.profile import load_profile
     from ...policies.prices import price_list
     from ..warm_start import FOLDER
-    from ..warming import WarmingOptions, warm_up
+    from ..warming import WarmingOptions, drafter_share, warm_up
 
     path = out or FOLDER / f"{profile.stem}.safetensors"
     with refusals(), TemporaryDirectory() as scratch:
         found = load_profile(profile)
-        price_list(prices, parameter_ratio=0.1)
+        price_list(prices, drafter_share(found))
         chosen = WarmingOptions(profile=profile, prices=prices, episodes=episodes, seed=seed)
         if path.is_dir():  # better known before than after minutes
             raise CliError(f"--out must name a file; {path} is a folder")

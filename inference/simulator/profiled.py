@@ -32,7 +32,7 @@ def simulated(profile: Profile, **changes: Any) -> SimulatorSettings:
     It runs as many requests at once as the profile has seen; the KV cache is ``settings``'.
 
     Args:
-        profile: of the engine; one without a parameter ratio needs it among the changes.
+        profile: of the engine; one without a parameter ratio gets that of ``SimulatorSettings``.
         changes: of its settings.
 
     Raises:
