@@ -141,13 +141,21 @@ def run(options: ProfileOptions, progress: Progress) -> Profile:
         raise BenchError("the engine reported nothing: it was not governed")
     if listener.beat.faults:
         raise BenchError(f"the engine's governor failed: {listener.beat.last_fault}")
-    profile = to_profile(measured, walk.conditions())
-    check(profile, identity.of_info(listener.beat.info))
+    info = listener.beat.info
+    profile = to_profile(measured, walk.conditions(), info.parameter_ratio or None)
+    check(profile, identity.of_info(info))
     return profile
 
 
-def to_profile(measured: identity.Identity, conditions: list[Condition]) -> Profile:
+def to_profile(
+    measured: identity.Identity, conditions: list[Condition], parameter_ratio: float | None = None
+) -> Profile:
     """Fit what was measured.
+
+    Args:
+        measured: the engine.
+        conditions: what its steps took.
+        parameter_ratio: the drafter's parameters over the target's, where that is known.
 
     Raises:
         BenchError: if it was too little.
@@ -169,6 +177,7 @@ def to_profile(measured: identity.Identity, conditions: list[Condition]) -> Prof
         noise=found.noise,
         error_median=median,
         error_p90=p90,
+        parameter_ratio=parameter_ratio,
     )
 
 

@@ -3,37 +3,46 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
 import numpy as np
 
+from ..benchmarks.depth.figures import WARM
+from ..inference.simulator.cost_model import CostModel
 from ..inference.simulator.engine import Simulator
 from ..inference.simulator.presets import preset
+from ..inference.simulator.profiled import profile_of
 from ..inference.wire import EngineInfo, FromEngine, Report, decode, encode
 from ..policies.catalogue.registry import make_policy
 from ..policies.policy import Policy
-from ..policies.structure import Structure
+from ..policies.structure import KNOTS, Structure
 from ..policies.transition import Decision, Reason, Transition, outcome_of
-from .learned_policy import LearnedPolicy
+from .learned_policy import STEPPED, LearnedPolicy
 from .learner import Learner
 from .settings import LearnerSettings
+from .warming import WarmingOptions, warm_up
 
 _BATCH: Final = 64  # transitions in a report, when an engine has many to tell
+_NOISE: Final = 0.03  # of a step in simulation
 
 
 class Maker:
-    """Makes policies by their names, ``learned`` among them.
+    """Makes policies by their names, ``learned`` and ``warm`` among them.
 
     Args:
         folder: for the learners' runs.
+        progress: is told of what takes a while.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, progress: Callable[[str], None] = print) -> None:
         self.folder = folder
+        self._progress = progress
         self._made = 0
+        self._warm: dict[str, LearnerSettings] = {}
 
     def __call__(self, name: str, structure: Structure, engines: int, seed: int) -> Policy:
         """A policy for some engines.
@@ -41,11 +50,30 @@ class Maker:
         Raises:
             ValueError: listing the names that exist.
         """
-        if name != LearnedPolicy.name:
+        if name not in (LearnedPolicy.name, WARM):
             return make_policy(name, structure, engines, seed)
-        self._made += 1
         ratio = structure.prices.drafted / structure.prices.verified
-        return LearnedPolicy(structure, engines, seed, self.folder / str(self._made), ratio)
+        settings = STEPPED if name != WARM else self._warmed(structure, ratio)
+        self._made += 1
+        folder = self.folder / str(self._made)
+        return LearnedPolicy(structure, engines, seed, folder, ratio, settings)
+
+    def _warmed(self, structure: Structure, ratio: float) -> LearnerSettings:
+        """Settings with a start for engines of a structure; it is made once."""
+        batches = 2.0 ** np.arange(KNOTS)
+        grid = structure.grid[:, : structure.k_max + 1]
+        model = CostModel(structure.coefficients, batches, grid, _NOISE)
+        found = profile_of(model, structure.k_max, ratio)
+        key = str(found)
+        if key not in self._warm:
+            self._progress("warm: learning in simulation, under other traffic")
+            here = self.folder / f"warm-{len(self._warm)}"
+            profile, start = here / "profile.json", here / "start.safetensors"
+            found.save(profile)
+            options = WarmingOptions(profile=profile)
+            warm_up(found, options, here / "run", lambda _share, _what: None).save(start)
+            self._warm[key] = replace(STEPPED, profile=profile, start=start)
+        return self._warm[key]
 
 
 def ingest_per_second(count: int = 20_000) -> float:

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
-from random import Random
+from typing import Final
 
 import numpy as np
 
-from ..inference.wire import EngineInfo
+from ..inference.identity import Identity
+from ..inference.simulator.profiled import SIMULATED
 from ..policies.policy import Choice, Integers, Policy
 from ..policies.runner import Runner
-from ..policies.snapshot import analytic
-from ..policies.spaces import SPEED_INDEX, Array
+from ..policies.snapshot import Snapshot, analytic
+from ..policies.spaces import Array
 from ..policies.structure import Structure
-from ..policies.transition import Decision, Floats, OutcomeBatch, Reason, Transition, outcome_of
+from ..policies.transition import Floats, Reason
 from .learner import Learner
+from .member import Member, simulated_info
 from .settings import LearnerSettings
 
-_STEPS = OutcomeBatch.SCALARS.index("steps")
-_REPORT = 8  # transitions handed over at a time, as an engine does
-_UPDATES = 0.25  # per transition: hours of engines go by in minutes
-_PUBLISH = 4  # such reports between two snapshots, once there are some
+_PUBLISH: Final = 4  # reports between two snapshots, once there are some
+_EAGER: Final = 16  # reports until then
+STEPPED: Final = LearnerSettings(
+    publish_seconds=0.0,
+    board_seconds=86400.0,
+    updates_per_transition=0.25,  # hours of engines go by in minutes
+)
+"""Settings of a learner whose engines are stepped."""
 
 
 class LearnedPolicy(Policy):
@@ -31,12 +38,13 @@ class LearnedPolicy(Policy):
     same gate as in service.
 
     Args:
-        structure: step times and prices to start from.
+        structure: step times and prices to decide by until there is a snapshot; its step times
+            are also what the learners start from.
         engines: how many.
         seed: of everything random.
         folder: where the runs are kept.
         parameter_ratio: the drafter's parameters over the target's.
-        settings: of the learners.
+        settings: of the learners; a profile and a start among them make it a warm one.
     """
 
     name = "learned"
@@ -49,20 +57,25 @@ class LearnedPolicy(Policy):
         seed: int,
         folder: Path,
         parameter_ratio: float,
-        settings: LearnerSettings | None = None,
+        settings: LearnerSettings = STEPPED,
     ) -> None:
         super().__init__(structure, engines, seed)
-        settings = settings or LearnerSettings(
-            publish_seconds=0.0, board_seconds=86400.0, updates_per_transition=_UPDATES
-        )
-        self.members = [
-            _Member(structure, replace(settings, seed=seed + i), folder / str(i), parameter_ratio)
-            for i in range(engines)
-        ]
+        identity = Identity(target=SIMULATED, draft=SIMULATED, k_max=structure.k_max)
+        info = simulated_info(identity, parameter_ratio, "simulator")
+        self.frozen = False
+        """whether it decides without exploring and learning"""
+        self.members: list[Member] = []
+        for i in range(engines):
+            mine = replace(settings, seed=seed + i)
+            # What every other policy is told of step times.
+            learner = Learner(mine, folder / str(i), structure.coefficients.astype(np.float64))
+            first = learner.publish() or _analytic(structure)
+            self.members.append(Member(info, learner, first, mine.seed))
+        self._reports = [0] * engines
 
     def act(self, raw: Array) -> Choice:
         """Choose by each learner's latest snapshot."""
-        chosen = [member.act(row) for member, row in zip(self.members, raw, strict=True)]
+        chosen = [self._act(i, row) for i, row in enumerate(raw)]
         actions, propensities, reasons = zip(*chosen, strict=True)
         return Choice(
             np.array(actions, np.int64),
@@ -71,76 +84,44 @@ class LearnedPolicy(Policy):
         )
 
     def learn(self, raw: Array, actions: Integers, outcomes: Floats) -> None:
-        """Hand each learner what its engine did."""
-        for member, seen, action, row in zip(self.members, raw, actions, outcomes, strict=True):
-            member.learn(seen, int(action), row)
+        """Note what each engine did."""
+        if not self.frozen:
+            for member, seen, action, row in zip(self.members, raw, actions, outcomes, strict=True):
+                member.learn(seen, int(action), row)
+
+    def use_reward(self, spec: str) -> list[float]:
+        """Swap the reward and train on what was seen; core seconds until then, by learner."""
+        took = []
+        for member in self.members:
+            started = time.process_time()
+            member.learner.use_reward(spec)
+            member.learner.step(seconds=1e6)
+            _publish(member)
+            took.append(time.process_time() - started)
+        return took
 
     def close(self) -> None:
         """Close the learners' runs."""
         for member in self.members:
             member.learner.close()
 
+    def _act(self, i: int, seen: Array) -> tuple[int, float, Reason]:
+        member = self.members[i]
+        if not self.frozen:
+            member.follow(seen)
+            if member.full:
+                member.hand_over()
+                self._reports[i] += 1
+                if self._reports[i] <= _EAGER or self._reports[i] % _PUBLISH == 0:
+                    _publish(member)
+        return member.act(seen, explore=not self.frozen)
 
-class _Member:
-    """One engine's learner."""
 
-    def __init__(
-        self, structure: Structure, settings: LearnerSettings, folder: Path, ratio: float
-    ) -> None:
-        self.info = EngineInfo(
-            engine="simulator",
-            target="simulated",
-            draft="simulated",
-            k_max=structure.k_max,
-            static_depth=0,
-            parameter_ratio=ratio,
-        )
-        self.learner = Learner(settings, folder, structure.coefficients.astype(np.float64))
-        self.rng = Random(settings.seed)
-        self.runner = Runner(
-            analytic(1, structure.k_max, structure.prices, structure.coefficients, 0.0)
-        )
-        self.number = self.reports = 0
-        self.pending: tuple[Decision, Floats] | None = None
-        self.complete: list[Transition] = []
-        self.choice = (0, 1.0, Reason.POLICY)
+def _publish(member: Member) -> None:
+    snapshot = member.learner.publish()
+    if snapshot is not None:
+        member.runner = Runner(snapshot)
 
-    def act(self, seen: Array) -> tuple[int, float, Reason]:
-        if self.pending is not None:
-            decision, row = self.pending
-            self.pending = None
-            self.complete.append(Transition(decision, outcome_of(row), seen.tobytes()))
-            if len(self.complete) >= _REPORT:
-                self._hand_over()
-        self.choice = self.runner.act([float(x) for x in seen], self.rng)
-        return self.choice
 
-    def learn(self, seen: Array, action: int, row: Floats) -> None:
-        self.number += 1
-        if not row[_STEPS]:
-            return  # nothing was measured
-        _, propensity, reason = self.choice
-        decision = Decision(
-            number=self.number,
-            at=float(self.number),
-            observation=seen.tobytes(),
-            action=action,
-            applied=action,
-            propensity=propensity,
-            version=self.runner.snapshot.meta.number,
-            speed=float(seen[SPEED_INDEX]),
-            reason=reason,
-        )
-        self.pending = decision, row.copy()
-
-    def _hand_over(self) -> None:
-        self.learner.speed(self.complete[-1].decision.speed)
-        self.learner.ingest(self.info, self.complete)
-        self.complete = []
-        self.learner.step(seconds=1e6)
-        self.reports += 1
-        if self.reports > 16 and self.reports % _PUBLISH:
-            return
-        snapshot = self.learner.publish()
-        if snapshot is not None:
-            self.runner = Runner(snapshot)
+def _analytic(structure: Structure) -> Snapshot:
+    return analytic(1, structure.k_max, structure.prices, structure.coefficients, 0.0)

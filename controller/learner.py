@@ -57,6 +57,7 @@ class Learner:
     Raises:
         RewardError: if the reward that the settings name cannot be used.
         ProfileError: if their profile cannot be used.
+        StartError: if their start cannot be used.
     """
 
     def __init__(
@@ -247,6 +248,8 @@ class Learner:
     def budget(self) -> float:
         """Expected loss of a decision that snapshots may spend on exploration now."""
         s = self.settings
+        if self.state.warm:  # every depth was tried before
+            return s.explore_floor
         return budget(self.state.transitions, s.explore_start, s.explore_floor, s.explore_early)
 
     def prepare(self, k_max: int) -> VectorDQN:
@@ -275,7 +278,7 @@ class Learner:
 
     def _is_due(self) -> bool:
         return (
-            self.state.transitions >= self.settings.first_snapshot
+            (self.state.warm or self.state.transitions >= self.settings.first_snapshot)
             and not self.state.relabel
             and time.monotonic() >= self._publish_at
             and self._version() != self._published

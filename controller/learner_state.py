@@ -44,6 +44,7 @@ class LearnerState(msgspec.Struct):
         reward_shift: centre of the rewards.
         reward_scale: spread of the rewards.
         next_number: number of the next snapshot.
+        warm: whether it began with what was learned in simulation.
     """
 
     reward: str = REWARD
@@ -66,6 +67,7 @@ class LearnerState(msgspec.Struct):
     reward_shift: float = 0.0
     reward_scale: float = 1.0
     next_number: int = 1
+    warm: bool = False
 
     def __post_init__(self) -> None:
         check_speed(self.speed)
@@ -109,6 +111,8 @@ def pack(
         rows = model.replay_buffer.latest(model.replay_buffer.size())
         groups["networks"] = model.tensors()
         groups["trust"] = {"sums": model.trust.sums}
+        if model.prior is not None:
+            groups["prior"] = dict(model.prior.exported())
         groups["replay"] = {name: getattr(rows, name) for name in Rows.__dataclass_fields__}
     return state, groups
 
@@ -144,6 +148,8 @@ def unpack_model(state: LearnerState, groups: dict[str, Tensors], model: VectorD
         return False
     try:
         model.load_tensors(groups.get("networks", {}))
+        if "prior" in groups:
+            model.hold_to(groups["prior"])
     except ValueError as e:
         raise CheckpointError(str(e)) from None
     _unpack_trust(groups.get("trust", {}), model)

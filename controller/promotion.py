@@ -31,7 +31,8 @@ def promote(learner: Learner, model: VectorDQN) -> Snapshot | None:
     """
     try:
         candidate = candidate_of(learner, model)
-        reason = examine(candidate, model.replay_buffer.latest(_SEEN).observations)
+        seen = model.replay_buffer.latest(_SEEN).observations
+        reason = examine(candidate, seen) if len(seen) else None
         if reason is None:
             learner.comparison = comparison(learner, model, candidate)
             reason = examine(candidate, _NOTHING, (no_worse(learner.comparison),))

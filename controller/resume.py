@@ -12,6 +12,7 @@ from . import checkpoint as checkpoints
 from .checkpoint import CheckpointError, Tensors
 from .learner_state import LearnerState, unpack_model, unpack_times
 from .settings import REWARD, LearnerSettings
+from .warm_start import load_start
 
 if TYPE_CHECKING:
     from .learner import Learner
@@ -43,10 +44,21 @@ def resume(learner: Learner) -> None:
     """Carry on from the run's checkpoint; what the settings name wins over what it says."""
     settings = learner.settings
     _resume_from(learner, checkpoints.find(learner.run / CHECKPOINT))
+    if settings.start is not None:
+        _begin(learner, settings.start)
     if settings.reward is not None and settings.reward != learner.state.reward:
         learner.set_reward(settings.reward, load_reward(settings.reward))
     if settings.speed is not None:
         learner.speed(settings.speed)
+
+
+def _begin(learner: Learner, start: Path) -> None:
+    """Begin with what was learned in simulation, unless there is more than that."""
+    if learner.state.k_max:
+        log.info("the run goes on from its checkpoint, not from %s", start)
+        return
+    load_start(start).begin(learner)
+    log.info("began with %s", start)
 
 
 def _resume_from(learner: Learner, folders: list[Path]) -> None:

@@ -25,6 +25,7 @@ from .hub import Hub, Peer
 from .request import Mailbox, RefusedError, Request
 from .runs import RunLock
 from .security import ServerKeys, check_exposure, load_token
+from .warm_start import check_start
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -60,6 +61,8 @@ class ServiceOptions:
     """the cost model: compute or engine_time"""
     profile: Path | None = None
     """file of `flyball profile` from which the step times of its engine start"""
+    start: Path | None = None
+    """file of `flyball warm` that a new run begins with"""
     seed: int = 0
     """of everything random"""
     learner_share: float = 0.25
@@ -84,6 +87,7 @@ class ServiceOptions:
             load_reward(self.reward)
         if self.profile is not None:
             load_profile(self.profile)
+        check_start(self.start, self.profile, self.prices)
 
 
 class Service:
@@ -231,6 +235,7 @@ def _learner(options: ServiceOptions) -> Learner:
         speed=options.speed,
         prices=options.prices,
         profile=options.profile,
+        start=options.start,
         seed=options.seed,
     )
     return Learner(settings, options.run)

@@ -20,6 +20,7 @@ from .runs import RunLock, new_run
 from .security import ServerKeys, check_exposure, load_token
 from .supervise import ControllerProcess, check_ports
 from .vllm_options import check_extra, find_cores
+from .warm_start import check_start
 
 if TYPE_CHECKING:
     from ..inference.vllm.server import EngineProcess
@@ -45,6 +46,7 @@ class ServeOptions:
     speed: str | None
     prices: str
     profile: Path | None
+    start: Path | None
     seed: int
     learner_share: float
     keys: Path | None
@@ -101,13 +103,15 @@ def _models(options: ServeOptions) -> tuple[Path, Path]:
 def _check_profile(
     options: ServeOptions, target: Path, draft: Path, cores: frozenset[int] | None
 ) -> None:
-    """Refuse a profile of another engine than the one to be started."""
+    """Refuse a profile of another engine than the one to be started, and what is not its start."""
+    if options.controller is not None and (options.profile or options.start):
+        name = "--profile" if options.profile else "--start"
+        raise ValueError(
+            f"{name} is for a controller that is started here; give it to `flyball controller`"
+        )
+    check_start(options.start, options.profile, options.prices)
     if options.profile is None:
         return
-    if options.controller is not None:
-        raise ValueError(
-            "--profile is for a controller that is started here; give it to `flyball controller`"
-        )
     found = profile.load_profile(options.profile)
     profile.check(
         found,
@@ -182,6 +186,7 @@ def _controller(options: ServeOptions, run: Path) -> ControllerProcess:
     # What can be changed while it runs is said once: a restart resumes what then held.
     first = ["--reward", options.reward] if options.reward else []
     first += ["--speed", options.speed] if options.speed else []
+    first += ["--start", str(options.start)] if options.start else []
     http = parse_http(options.http)
     url = f"http://{'127.0.0.1' if http.host in _ANY else http.host}:{http.port}"
     return ControllerProcess(arguments, first, url, run / "controller.log")

@@ -33,6 +33,8 @@ class LearnerSettings:
     """the cost model: compute (positions) or engine_time (busy seconds)"""
     profile: Path | None = None
     """file of `flyball profile` from which the step times of its engine start"""
+    start: Path | None = None
+    """file of `flyball warm`, made from that profile, to begin with in a new run"""
     seed: int = 0
     """of everything random"""
 
@@ -89,6 +91,8 @@ class LearnerSettings:
         if self.speed is not None:
             check_speed(self.speed)
         price_list(self.prices, parameter_ratio=0.1)
+        if self.start is not None and self.profile is None:
+            raise ValueError("a start needs the profile that it was made from")
         if not self.hidden or not all(1 <= units <= 1024 for units in self.hidden):
             raise ValueError(f"hidden must be layers of 1 to 1024 units, not {self.hidden}")
         for names, low, high in _BOUNDS:

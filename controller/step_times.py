@@ -88,16 +88,16 @@ class StepTimes:
 
     def _new(self, info: EngineInfo | None) -> StepTimeModel:
         """An engine's model before it has seen anything."""
-        start = self.measured
+        start, table = self.measured, None
         if self.profile is not None and info is not None:
             try:
                 check(self.profile, of_info(info))
-                start = self.profile.vector
+                start, table = self.profile.vector, self.profile.table
             except ProfileError as e:
                 log.error("engine %s starts without a profile: %s", info.engine, e)
         if start is None:
             return StepTimeModel(self.forgetting)
-        return StepTimeModel(self.forgetting, start, seen=_PROFILED)
+        return StepTimeModel(self.forgetting, start, table, seen=_PROFILED)
 
     def structure(self, k_max: int, prices: Prices) -> Structure:
         """Of the fleet: what the engines' models say, by the intervals they were fitted to."""
@@ -113,7 +113,8 @@ class StepTimes:
     @property
     def grid(self) -> Array:
         """The correction by batch size and depth, float32, shape (KNOTS, MAX_DEPTH + 1)."""
-        return self._mean([model.grid for model in self.models.values()], FLAT)
+        prior = FLAT if self.profile is None else self.profile.table
+        return self._mean([model.grid for model in self.models.values()], prior)
 
     @property
     def seen(self) -> Array:

@@ -11,8 +11,9 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from ..policies.spaces import MAX_DEPTH
+from ..policies.spaces import MAX_DEPTH, Array
 from ..policies.step_time import FEATURES
+from ..policies.structure import FLAT, KNOTS
 from ..policies.transition import Floats
 from .identity import Identity
 
@@ -70,6 +71,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         error_median: of a prediction in a batch size and depth that the fit was not shown,
             relative.
         error_p90: its 90th percentile.
+        parameter_ratio: parameters of the drafter over those of the target; None in profiles
+            from before it was kept.
         schema: of this file.
     """
 
@@ -82,12 +85,21 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     noise: float
     error_median: float
     error_p90: float
+    parameter_ratio: float | None = None
     schema: int = SCHEMA
 
     @property
     def vector(self) -> Floats:
         """The coefficients in the order of ``FEATURES``, shape (6,)."""
         return np.array([self.coefficients[name] for name in FEATURES])
+
+    @property
+    def table(self) -> Array:
+        """The grid at a structure's batch sizes, float32, shape (KNOTS, MAX_DEPTH + 1)."""
+        table = FLAT.copy()
+        for depth, column in enumerate(zip(*self.grid, strict=True)):
+            table[:, depth] = np.interp(np.arange(KNOTS), np.log2(self.batches), column)
+        return table
 
     def save(self, path: Path) -> None:
         """Write it, whole or not at all.
@@ -163,6 +175,9 @@ def _damage(profile: Profile) -> str:
     k_max = profile.identity.k_max
     if k_max is None or not 1 <= k_max <= MAX_DEPTH:
         return f"k_max must be in [1, {MAX_DEPTH}], not {k_max}"
+    ratio = profile.parameter_ratio
+    if ratio is not None and not 0.0 < ratio <= 10.0:
+        return f"parameter_ratio must be in (0, 10], not {ratio}"
     return _grid_damage(profile, k_max) or _condition_damage(profile, k_max)
 
 

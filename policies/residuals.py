@@ -12,7 +12,7 @@ from .structure import KNOTS, knots
 from .transition import Floats
 
 _CAP: Final = 100.0  # rows that a cell remembers
-_PRIOR: Final = 6.0  # rows that "no correction" weighs as much as, in a cell
+_PRIOR: Final = 6.0  # rows that what was known before weighs as much as, in a cell
 _SWITCHES: Final = 20.0  # changes of depth that "they cost nothing" weighs as much as
 
 
@@ -22,10 +22,16 @@ class ResidualGrid:
     Step times bend where kernels change their tiling or memory gives way to arithmetic; a handful
     of coefficients cannot follow that, a table of corrections can. A row counts for the two batch
     sizes it lies between, by nearness.
+
+    Args:
+        table: factors before anything was measured, shape (KNOTS, MAX_DEPTH + 1), such as a
+            profile's; None for ones.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, table: npt.ArrayLike | None = None) -> None:
         self.sums: Floats = np.zeros((2, KNOTS, MAX_DEPTH + 1))  # of logarithms, of weights
+        if table is not None:
+            self.sums[0] = _PRIOR * np.log(np.asarray(table, np.float64))
 
     def add(self, batch: Floats, depth: npt.NDArray[np.intp], ratio: Floats) -> None:
         """Rows: batch sizes, depths, and measured over predicted seconds, shape (n,)."""

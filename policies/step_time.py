@@ -75,14 +75,20 @@ class StepTimeModel:
         forgetting: weight of the past per interval; .9995 remembers about two thousand.
         prior: seconds per feature before anything was measured, none below zero, shape (6,):
             ``PRIOR``, or better those of a profile of the engine.
-        seen: intervals at every depth and batch size that the prior is worth; 0 for a guess.
+        table: what they are corrected by before anything was measured, as ``grid``; None for
+            nothing. It weighs as much as some measurements.
+        seen: measurements at every depth and batch size that both are worth; 0 for a guess.
 
     Raises:
         ValueError: if the prior is none.
     """
 
     def __init__(
-        self, forgetting: float = 0.9995, prior: npt.ArrayLike = PRIOR, seen: float = 0.0
+        self,
+        forgetting: float = 0.9995,
+        prior: npt.ArrayLike = PRIOR,
+        table: npt.ArrayLike | None = None,
+        seen: float = 0.0,
     ) -> None:
         self.forgetting = forgetting
         self._prior_seen = seen
@@ -94,7 +100,7 @@ class StepTimeModel:
         self.disturbed = 0.0  # moving share of intervals far from predicted
         self._moment: Floats = np.zeros((len(FEATURES), len(FEATURES)))
         self._target: Floats = np.zeros(len(FEATURES))
-        self._residuals = ResidualGrid()
+        self._residuals = ResidualGrid(table)
         self._switch = SwitchCost()
         # The solution, in units.
         self._multiples: Floats = self._prior / self._units

@@ -19,6 +19,7 @@ relabelling, the full information, the priorities, and that no environment is ev
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any, Final, cast
 
 import numpy as np
@@ -64,8 +65,9 @@ class VectorDQN(DQN):
         gamma: discount per interval.
         tau: share of the online network that is averaged in per gradient step; the averaged
             network gives the targets and the snapshots.
-        anchor: transitions that the analytic values weigh as much as: what is learned is drawn
-            towards them at every depth, strongly while little was measured, ever less later.
+        anchor: transitions that what was known before weighs as much as, the analytic values or
+            those ``begin_with`` was given: what is learned is drawn towards it at every depth,
+            strongly while little was measured, ever less later.
         n_step: intervals that are looked ahead as they happened, before an estimate takes over.
         imagined: weight of a shallower depth's outcome, which rests on the step-time model, by
             that of one that was measured.
@@ -123,6 +125,7 @@ class VectorDQN(DQN):
         self.knob = 0.5
         self.hidden = tuple(hidden)
         self.trust = Trust()
+        self.prior: VectorQNetwork | None = None  # the correction known before; None for nought
         self.skipped = 0
         self.batch: Rows | None = None  # of the latest gradient step
         self.offending: Rows | None = None  # of the latest step whose loss was not finite
@@ -215,6 +218,31 @@ class VectorDQN(DQN):
             weights[:, 0].astype(np.float64),
         )
 
+    def begin_with(self, weights: dict[str, Array], trust: Floats | None = None) -> None:
+        """Begin with a snapshot's layers, and hold what is learned to them.
+
+        Args:
+            weights: as a snapshot has them.
+            trust: sums as ``Trust`` keeps them; None leaves those there are.
+
+        Raises:
+            ValueError: if they have other shapes.
+        """
+        self.adopt(weights)
+        self.hold_to(weights)
+        if trust is not None:
+            self.trust.sums = np.array(trust, np.float64)
+
+    def hold_to(self, weights: dict[str, Array]) -> None:
+        """Draw what is learned towards a snapshot's correction, in place of none.
+
+        Raises:
+            ValueError: if its layers have other shapes.
+        """
+        prior = deepcopy(self.q_net_target)
+        prior.adopt(weights)
+        self.prior = prior
+
     def adopt(self, weights: dict[str, Array]) -> None:
         """Carry on from a snapshot's layers.
 
@@ -293,10 +321,17 @@ class VectorDQN(DQN):
         weights *= draw.weights[which, None].astype(np.float32)
         self._record(values[own], misses[own])
         self._surprises(draw, values[own], target[own])
-        corrected = correction[..., :2].square().mean()
+        corrected = (correction[..., :2] - self._known(rows.observations)).square().mean()
         pull = self.anchor / self.replay_buffer.size()
         total = (misses * th.from_numpy(weights)).sum() / len(rows)
         return total + pull * corrected
+
+    def _known(self, raw: Array) -> th.Tensor:
+        """The correction known before, both components, broadcast to (n, depths, 2)."""
+        if self.prior is None:
+            return th.zeros(2)
+        with th.no_grad():
+            return self.prior.correction(raw)[..., :2]
 
     def _every_depth(self, rows: Rows) -> tuple[Any, Any, Rows]:
         """The rows, and what they tell of shallower depths once step times are known."""

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from factories import World
 from flyball import __version__
@@ -70,7 +71,7 @@ def test_the_command_line_starts_without_the_heavy_packages() -> None:
 
 def test_every_command_says_what_it_does(run: Run) -> None:
     commands = ("serve", "demo", "knob", "reward", "reward use", "status", "mode", "pin")
-    commands += ("policy", "policy use", "profile", "evaluate")
+    commands += ("policy", "policy use", "profile", "evaluate", "warm")
     commands += ("controller", "keys", "models train", "models verify", "tensorboard", "bench")
     for command in commands:
         code, out, _ = run(*command.split(), "--help")
@@ -346,6 +347,33 @@ def test_the_profile_of_another_engine_is_refused_before_anything_is_started(
     assert "damaged" in run.refused("serve", *given)
     assert "damaged" in run.refused("controller", "--profile", str(path))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_start_that_cannot_be_is_refused_before_anything_is_started(
+    run: Run, tmp_path: Path, pair: tuple[str, ...]
+) -> None:
+    path, none = tmp_path / "profile.json", str(tmp_path / "none")
+    profile().save(path)
+    given = ("--profile", str(path))
+    folder = str(tmp_path / "run")
+    for command in (("serve", *pair), ("controller",)):
+        start = (*command, "--start", none, "--run", folder)
+        assert "--start needs --profile FILE" in run.refused(*start)
+        assert "`flyball warm` makes one" in run.refused(*start, *given)
+        assert "no warm start" in run.refused(*command, *given, "--start", str(path))
+    assert "give it to `flyball controller`" in run.refused(
+        "serve", *pair, "--start", none, "--controller", "tcp://127.0.0.1:5757"
+    )
+    assert not (tmp_path / "run").exists()
+    assert "how large the drafter is" in run.refused("warm", *given, "--out", none)
+    assert "no profile at" in run.refused("warm", "--profile", none)
+    msgspec.structs.replace(profile(), parameter_ratio=0.05).save(path)
+    assert "compute, engine_time" in run.refused("warm", *given, "--prices", "free")
+    assert "episodes must be in" in run.refused("warm", *given, "--episodes", "0")
+    assert "is a folder" in run.refused("warm", *given, "--out", str(tmp_path))
+    assert "no profile at" in run.refused("bench", "depth", "--profile", none)
+    bench = ("bench", "depth", "--engine", "vllm", "--policies", "warm")
+    assert "the simulator alone" in run.refused(*bench)
 
 
 def test_a_profile_that_cannot_be_measured_is_refused_before_an_engine_is_started(

@@ -5,6 +5,8 @@ Figures, for our policy, per speed S in 0, 0.25, 0.5, 0.75, 1:
     best_static_ratio_S: J of the best single fixed depth (off among them) over ours; above 1 is
         better. The best is chosen in hindsight over the whole run.
     best_peer_ratio_S: J of the best other policy over ours, the best likewise chosen in hindsight.
+    warm_ratio_S: J of ours over that of a warm start, where ``warm`` is among the policies; above
+        1 the warm start is better.
     regret_S: J over that of the best depth of each phase in hindsight, less 1.
 All with ``_low`` and ``_high``: percentile bootstrap over units, arms kept together.
     worst_phase_vs_off: greatest J in any phase (mean over seeds) at any speed; 1 is off.
@@ -16,6 +18,9 @@ and further figures:
     regret_crossfit_S: regret against depths that were chosen on other visits.
     seconds_to_regret_5pct: seconds of ours' serving from a cold start, see ``beginning``.
     visits, visits_asked, sittings, requests, failed_requests: how much was measured.
+Beside them, simulated: what ``settling`` and ``changes`` say; and with a profile:
+    simulator_step_error: median relative error of its step times in batch sizes and depths that
+        were held out of the fit.
 """
 
 from __future__ import annotations
@@ -31,6 +36,8 @@ from .tally import Arm, Tally
 
 SPEEDS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
 OURS: Final = "learned"
+WARM: Final = "warm"
+"""Ours, begun with what was learned in simulation under other traffic."""
 OFF: Final = Arm("off")
 
 _RESAMPLES: Final = 4000
@@ -65,6 +72,9 @@ def at_speed(tally: Tally, speed: float, seed: int) -> dict[str, Interval]:
         best = fixed[fixed.mean(1).argmin()]
         out["best_static_ratio"] = ratio(best, ours, seed)
         out["regret"] = less_one(ratio(ours, fixed.min(0), seed))
+    if WARM in tally.policies():
+        warm = tally.objective(tally.arm(WARM, speed), OFF, speed)
+        out["warm_ratio"] = ratio(ours, warm, seed)
     if peers is not None:
         out["best_peer_ratio"] = ratio(peers[peers.mean(1).argmin()], ours, seed)
     return out
@@ -77,7 +87,8 @@ def fixed_policies(tally: Tally) -> list[str]:
 
 def peer_policies(tally: Tally, speed: float) -> list[str]:
     """Every other policy that is neither ours nor fixed, and was measured at a speed."""
-    others = [p for p in tally.policies() if p != OURS and p not in fixed_policies(tally)]
+    ours = (OURS, WARM, *fixed_policies(tally))
+    others = [p for p in tally.policies() if p not in ours]
     return [p for p in others if tally.arm(p, speed) in tally.arms]
 
 

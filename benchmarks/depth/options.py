@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from ..options import EngineOptions
+from .figures import WARM
 
 ENGINES: Final = ("vllm", "simulator")
 PEERS: Final = ("table", "goodput", "adaspec", "hysteresis", "ucb", "thompson", "linucb")
@@ -42,12 +43,16 @@ class DepthOptions(EngineOptions):
     """record of an earlier live run, which is gone on with; nothing is started if it is whole"""
     folder: Path = Path("runs/bench-depth")
     """for the record and the logs of a live run"""
+    profile: Path | None = None
+    """file of `flyball profile`: the simulated engine is of it, its error among the figures"""
     plots: Path | None = None
     """folder for the plots"""
 
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
             raise ValueError(f"no engine {self.engine!r}; there are {', '.join(ENGINES)}")
+        if self.engine != "simulator" and WARM in self.policies:
+            raise ValueError(f"{WARM} is compared on the simulator alone")
         if self.seeds < 1 or self.rounds < 1:
             raise ValueError("seeds and rounds must be at least 1")
         if self.seconds is not None and not self.seconds >= 60:

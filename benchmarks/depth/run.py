@@ -7,10 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from ...inference.profile import load_profile
+from ...inference.simulator.profiled import simulated
 from ...inference.simulator.settings import SimulatorSettings
 from ..engines import BenchError
 from ..result import result
 from .beginning import seconds_to_regret as seconds_from_cold
+from .changes import Changes, change_figures
 from .figures import OFF, OURS, SPEEDS, depth_figures, fixed_policies, objectives
 from .options import DepthOptions
 from .paired import paired_figures
@@ -21,6 +24,8 @@ from .tally import Arm, Tally
 
 Progress = Callable[[str], None]
 
+_CHANGED: Final = 600.0  # seconds of traffic, at most, in which knob and reward change
+_CHANGED_SEEDS: Final = 3
 _LIMIT: Final = 0.05  # regret under which a policy counts as settled
 _SEEDS_APART: Final = 1000
 
@@ -45,7 +50,7 @@ def run(options: DepthOptions, make: Maker, progress: Progress = print) -> dict[
         arm.name: {"policy": arm.policy, "speed": arm.speed, **_means(tally, arm, speeds)}
         for arm in tally.arms
     }
-    figures = {**_figures(options, tally, speeds, progress), **more}
+    figures = {**_figures(options, tally, speeds, progress), **more, **_profiled(options)}
     found = result("depth", options.seed, arms, figures)
     if options.plots is not None:
         _draw(tally, speeds, options.plots, progress)
@@ -93,6 +98,13 @@ def _means(tally: Tally, arm: Arm, speeds: Sequence[float]) -> dict[str, Any]:
     }
 
 
+def _profiled(options: DepthOptions) -> dict[str, float]:
+    """How wrong the profile is in states that its fit was not shown."""
+    if options.profile is None:
+        return {}
+    return {"simulator_step_error": load_profile(options.profile).error_median}
+
+
 def _fixed(k_max: int) -> list[str]:
     return [OFF.policy, *(f"fixed?depth={k}" for k in range(1, k_max + 1))]
 
@@ -105,12 +117,19 @@ def _simulated(
     speeds = (0.0, 0.5, 1.0) if options.quick else SPEEDS
     tallies: dict[str, Tally] = {}
     settled = []
-    for settings in scenarios(options.traces, seconds):
+    engine = simulated(load_profile(options.profile)) if options.profile else None
+    for settings in scenarios(options.traces, seconds, engine):
         running = SimulatedRun(settings, make, speeds, seeds, progress)
         names = [*_fixed(settings.k_max), *options.policies, OURS]
         tallies[settings.name], courses = running.run(names)
         settled.append(_settled(settings, tallies[settings.name], courses, len(seeds)))
-    return merge(tallies), {"seconds_to_regret_5pct": max(settled)}
+    progress("changes while serving: the knob, the reward")
+    changed = [
+        Changes(settings, make, seeds[:_CHANGED_SEEDS])
+        for settings in scenarios(options.traces, min(seconds or _CHANGED, _CHANGED), engine)
+    ]
+    found = {"seconds_to_regret_5pct": max(settled), **change_figures(changed, options.seed)}
+    return merge(tallies), found
 
 
 def _settled(

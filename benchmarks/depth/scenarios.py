@@ -27,13 +27,19 @@ _CONCURRENCIES: Final = (1, 4, 16)
 _CLASSES: Final = ("code", "tool_calls", "prose")
 
 
-def of_trace(path: Path, seconds: float | None = None, rate: float = 1.0) -> SimulatorSettings:
-    """An accelerator that serves a trace of arrivals, in six phases of different content.
+def of_trace(
+    path: Path,
+    seconds: float | None = None,
+    rate: float = 1.0,
+    engine: SimulatorSettings | None = None,
+) -> SimulatorSettings:
+    """An engine that serves a trace of arrivals, in six phases of different content.
 
     Args:
         path: of the trace, in any format that ``read_trace`` knows.
         seconds: of the trace to use; None for all.
         rate: factor on the arrivals' rate.
+        engine: that serves; None for an accelerator.
 
     Raises:
         TraceError: naming the line that is wrong.
@@ -43,11 +49,20 @@ def of_trace(path: Path, seconds: float | None = None, rate: float = 1.0) -> Sim
     workload = traced(trace, drift=_DRIFT)
     phases = tuple(Phase(seconds=length / len(_MIXES), mix=mix) for mix in _MIXES)
     workload = replace(workload, phases=phases)
-    return replace(preset("gpu-7b"), name=path.stem, workload=workload, horizon=length)
+    engine = engine or preset("gpu-7b")
+    return replace(engine, name=path.stem, workload=workload, horizon=length)
 
 
-def changing(seconds: float, seed: int = 0) -> SimulatorSettings:
-    """A small engine whose load and content change: every concurrency with every class."""
+def changing(
+    seconds: float, seed: int = 0, engine: SimulatorSettings | None = None
+) -> SimulatorSettings:
+    """A load and content that change: every concurrency with every class.
+
+    Args:
+        seconds: of all phases together.
+        seed: of their order.
+        engine: that serves; None for a small one on processors.
+    """
     phases = [
         Phase(seconds=seconds / 9, concurrency=n, mix={c: 1})
         for n in _CONCURRENCIES
@@ -55,15 +70,23 @@ def changing(seconds: float, seed: int = 0) -> SimulatorSettings:
     ]
     order = sorted(range(len(phases)), key=lambda i: (i * 7 + seed * 5) % len(phases))
     workload = Workload(phases=tuple(phases[i] for i in order), drift=_DRIFT)
-    return replace(preset("cpu"), name="changing load", workload=workload, horizon=seconds)
+    engine = engine or preset("cpu")
+    return replace(engine, name="changing load", workload=workload, horizon=seconds)
 
 
-def scenarios(traces: Sequence[Path], seconds: float | None) -> list[SimulatorSettings]:
+def scenarios(
+    traces: Sequence[Path], seconds: float | None, engine: SimulatorSettings | None = None
+) -> list[SimulatorSettings]:
     """The given traces, or without any a load that changes.
+
+    Args:
+        traces: of arrivals.
+        seconds: of each; None for all of a trace, or for a quarter of an hour.
+        engine: that serves; None for the ready one.
 
     Raises:
         TraceError, OSError: if a trace cannot be read.
     """
     if traces:
-        return [of_trace(path, seconds) for path in traces]
-    return [changing(seconds or 900.0)]
+        return [of_trace(path, seconds, engine=engine) for path in traces]
+    return [changing(seconds or 900.0, engine=engine)]

@@ -9,6 +9,7 @@ from itertools import product
 import numpy as np
 
 from ...inference.simulator.engine import Simulator
+from ...inference.simulator.profiled import profile_of
 from ...inference.simulator.settings import SimulatorSettings
 from ...policies.policy import Integers, Policy
 from ...policies.prices import Prices, compute_prices
@@ -114,8 +115,8 @@ class SimulatedRun:
 
 def profiled(settings: SimulatorSettings, prices: Prices) -> Structure:
     """What a profile of the engine would tell every policy before it starts."""
-    coefficients, _, _ = settings.cost_model.arrays
-    return Structure(settings.k_max, coefficients, prices)
+    found = profile_of(settings.cost_model, settings.k_max, settings.parameter_ratio)
+    return Structure(settings.k_max, found.vector, prices, found.table)
 
 
 def merge(tallies: Mapping[str, Tally]) -> Tally:

@@ -50,6 +50,7 @@ def _add_commands() -> None:
     from .serve import ServeCommand, serve
     from .status import status
     from .tensorboard import tensorboard
+    from .warm import warm
 
     # What follows -- is vLLM's.
     app.command(
@@ -72,6 +73,7 @@ def _add_commands() -> None:
     app.command()(bench)
     app.command()(profile)
     app.command()(evaluate)
+    app.command()(warm)
 
 
 _add_commands()

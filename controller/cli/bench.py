@@ -30,7 +30,8 @@ def bench(
         str | None,
         typer.Option(
             help="For depth: with commas; see `flyball policy list`. Default: all peers. Live, "
-            "fixed?depth=K among them: those depths alone instead of all."
+            "fixed?depth=K among them: those depths alone instead of all. Simulated, also warm: "
+            "ours with a warm start."
         ),
     ] = None,
     seeds: Annotated[
@@ -73,6 +74,13 @@ def bench(
             "with until there are --rounds; with the same options."
         ),
     ] = None,
+    profile: Annotated[
+        Path | None,
+        typer.Option(
+            help="For depth: file of `flyball profile`; the simulated engine is its own, and its "
+            "held-out error is the figure simulator_step_error, which is not there without one."
+        ),
+    ] = None,
     plots: Annotated[Path | None, typer.Option(help="For depth: folder for plots.")] = None,
 ) -> None:
     """Measure something with the embedded models or in simulation, and print the figures.
@@ -102,6 +110,7 @@ def bench(
         "cold": cold,
         "guard": guard or None,
         "resume": resume,
+        "profile": profile,
         "plots": plots,
     }
     settings = {key: value for key, value in given.items() if value is not None}
@@ -162,14 +171,19 @@ def _option(setting: str) -> str:
 def _depth(quick: bool, seed: int, settings: dict[str, Any]) -> dict[str, Any]:
     """``bench depth``, with the learner that it compares."""
     from ...benchmarks.bench import run
+    from ...benchmarks.depth.figures import WARM
     from ...benchmarks.depth.simulated import profiled
+    from ...inference.profile import load_profile
     from ...inference.simulator.presets import cpu
     from ...policies.catalogue.registry import make_policy
     from ...policies.prices import compute_prices
     from ..benchmark import Maker, ingest_per_second
 
     for spec in settings.get("policies", ()):
-        make_policy(spec, profiled(cpu(), compute_prices(0.05)))  # refused before anything is run
+        if spec != WARM:  # refused before anything is run
+            make_policy(spec, profiled(cpu(), compute_prices(0.05)))
+    if "profile" in settings:
+        load_profile(settings["profile"])
     with TemporaryDirectory() as folder:
         make = Maker(Path(folder))
         found = run("depth", quick=quick, seed=seed, progress=say, make=make, **settings)

@@ -34,6 +34,10 @@ Profile = Annotated[
     Path | None,
     typer.Option(help="File of `flyball profile`: the step times that the learner starts from."),
 ]
+Start = Annotated[
+    Path | None,
+    typer.Option(help="File of `flyball warm`, made from that profile: a new run begins with it."),
+]
 Seed = Annotated[int, typer.Option(help="Of everything random.", min=0, max=(1 << 32) - 1)]
 LearnerShare = Annotated[
     float, typer.Option(help="Share of one core that training may take, in (0, 1].")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import options
-from .console import CliError, refusals, say
+from .console import CliError, progress_bar, refusals, say
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -82,7 +80,7 @@ def profile(
         if path.is_dir():  # better known before than after minutes
             raise CliError(f"--out must name a file; {path} is a folder")
     try:
-        with refusals(), _progress() as progress:
+        with refusals(), progress_bar() as progress:
             found = run(chosen, progress)
             found.save(path)
     except (BenchError, EngineError) as e:
@@ -95,18 +93,6 @@ def profile(
 
 _DISTURBED = 0.12
 """Noise of intervals that an engine on a machine of its own does not have."""
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[float, str], None]]:
-    """A progress bar on standard error."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=1.0)
-        yield lambda share, what: bar.update(task, completed=share, description=what)
 
 
 def tables(profile: Profile) -> Group:
