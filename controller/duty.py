@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
+_URGENT: Final = 0.75  # share of a core for what people wait for
 _REST: Final = 0.05  # seconds to the next try when there was nothing to do
 
 
@@ -40,12 +41,17 @@ class Duty:
         return max(self._next - self._clock(), 0.0)
 
     @contextmanager
-    def work(self) -> Iterator[None]:
-        """Count the time that is spent inside, and rest for as long as the share asks."""
+    def work(self, urgent: bool = False) -> Iterator[None]:
+        """Count the time that is spent inside, and rest for as long as the share asks.
+
+        Args:
+            urgent: whether somebody waits for it; then it may take most of a core.
+        """
         started = self._effort()
         try:
             yield
         finally:
             spent = self._effort() - started
-            rest = spent * (1.0 / self.share - 1.0)
+            share = max(self.share, _URGENT) if urgent else self.share
+            rest = spent * (1.0 / share - 1.0)
             self._next = self._clock() + (rest if spent > 0.001 else _REST)

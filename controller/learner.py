@@ -245,6 +245,11 @@ class Learner:
         return self.model.updates if self.model else self.state.updates
 
     @property
+    def relearning(self) -> int:
+        """Gradient steps until a reward that was swapped in decides; 0 if none waits for that."""
+        return self.state.relabel
+
+    @property
     def budget(self) -> float:
         """Expected loss of a decision that snapshots may spend on exploration now."""
         s = self.settings

@@ -28,6 +28,7 @@ def summary(learner: Learner) -> dict[str, Any]:
         "replay_rows": model.replay_buffer.size() if model else 0,
         "replay_bytes": model.replay_buffer.nbytes if model else 0,
         "owed_updates": int(state.owed()),
+        "relearning": learner.relearning,
         "dropped": learner.board.dropped,
         "invalid": state.invalid,
         "refused": state.refused,

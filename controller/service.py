@@ -163,7 +163,7 @@ class Service:
         for request in self._mailbox.take():
             self._execute(request)
         if self._duty.wait() == 0.0:
-            with self._duty.work():
+            with self._duty.work(urgent=self._learner.relearning > 0):
                 self._guarded("learning", self._learn)
         if time.monotonic() >= self._tick_due:
             self._tick_due = time.monotonic() + _TICK

@@ -43,7 +43,7 @@ def run(tmp_path_factory):
         ("rollout/latency", 0.3, 0.7),
         ("rollout/cost", 1.05, 1.35),
         ("rollout/reward", -1.3, -0.4),
-        ("rollout/explore_budget", 0.0015, 0.02),
+        ("rollout/explore_budget", 0.001, 0.005),
         ("serve/seconds_per_token", 0.005, 0.03),
         ("serve/dollars_per_token", 1e-7, 1e-6),
         ("serve/acceptance_1", 0.85, 1.0),

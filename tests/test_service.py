@@ -171,6 +171,17 @@ def test_training_keeps_to_its_share() -> None:
     assert worked / now == pytest.approx(0.05 / 0.23, rel=0.02)
 
 
+def test_what_people_wait_for_takes_most_of_a_core() -> None:
+    now = worked = 0.0
+    duty = Duty(0.25, clock=lambda: now, effort=lambda: worked)
+    while now < 100.0:
+        now += duty.wait()
+        with duty.work(urgent=True):
+            now += 0.05
+            worked += 0.05
+    assert worked / now == pytest.approx(0.75, rel=0.02)
+
+
 def test_with_nothing_to_do_training_rests() -> None:
     duty = Duty(1.0, clock=lambda: 0.0, effort=lambda: 0.0)
     with duty.work():

@@ -197,6 +197,7 @@ def test_a_controller_that_runs_elsewhere_is_used(tmp_path: Path) -> None:
         speed=None,
         prices="compute",
         profile=None,
+        start=None,
         seed=0,
         learner_share=0.25,
         keys=None,

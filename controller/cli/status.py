@@ -68,6 +68,13 @@ def table(status: dict[str, Any]) -> RenderableType:
     head = "speed {speed:g}   reward {reward}   snapshot {snapshot}   run {run}".format(**status)
     learner = "   ".join(f"{n} {_short(status['learner'].get(n))}" for n in _LEARNER)
     parts: list[RenderableType] = [Text(head), Text(f"learner   {learner}")]
+    if left := status["learner"].get("relearning"):
+        parts.append(
+            Text(
+                f"the reward is being learned, {left} updates to go; until then the "
+                f"snapshot before it decides"
+            )
+        )
     parts.append(grid if engines else Text("no engine has reported yet"))
     parts.extend(
         Text(f"guard of {e['engine']} last fell back: {e['guard']['reason']}")
