@@ -12,14 +12,14 @@ snapshot decided all along. Held against snapshots that do decide in the simulat
 
 - As many requests at any time, long and of one kind: little follows from a depth. The doubly
   robust value is off by less than 0.001 where the snapshot goes where the log often went, and by
-  0.010 of 1.06 at a depth tried in 2 % of decisions; 95 % intervals hold in 88 to 94 % of runs
-  (IPS 98 %, SNIPS 92 to 94 %), at half-widths of 0.008 where IPS has 0.02 to 0.07. The gain of a
-  better snapshot, 0.0223, is found as 0.0223 +- 0.0028.
+  0.009 of 1.06 at a depth tried in 2 % of decisions; 95 % intervals hold in 88 to 94 % of runs
+  (IPS 96 to 100 %, SNIPS 85 to 90 %), at half-widths of 0.008 and, where hardly tried, 0.05 (IPS
+  0.014 to 0.67). The gain of a better snapshot, 0.0162, is found as 0.0160 +- 0.0010.
 - Three kinds of requests: a deep policy is sooner done with the easy ones, so those that it runs
-  are harder than the log's. A gain of 0.027 is found as 0.024; a loss of 0.287 (depth 6 for all) as
-  0.177, and the interval does not say so.
+  are harder than the log's. A gain of 0.020 is found as 0.017; a loss of 0.294 (depth 6 for all) as
+  0.180, and the interval does not say so.
 - Requests that come at a rate, near what the engine can take: depth also changes how many run at
-  once. A gain of 0.042 is found as 0.039, losses of 0.168 and 0.502 as 0.231 and 0.348. Time spent
+  once. A gain of 0.027 is found as 0.025, losses of 0.182 and 0.516 as 0.242 and 0.346. Time spent
   waiting is in none of these values.
 
 So signs were right wherever a difference was clear, and sizes right to a tenth near the policy that
