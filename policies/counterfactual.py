@@ -1,8 +1,9 @@
-"""Full information: what an interval would have given at every depth below the one it had.
+"""Full information: what an interval would have given at other depths than the one it had.
 
 Drafting K and accepting a reveals what every k < K would have emitted, min(a, k) + 1 tokens, as the
 drafts of a shallower depth are the first of a deeper one's (design, section 4). Only its seconds
-are not revealed: they are those measured, times the ratio that the step-time model gives.
+are not revealed: they are those measured, times the ratio that the step-time model gives. Beyond K
+nothing is revealed; there an outcome can only be foretold, from how likely drafts survive.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ _COLUMN: Final = {name: i for i, name in enumerate(OutcomeBatch.SCALARS)}
 _TRIED: Final = len(OutcomeBatch.SCALARS)
 _ACCEPTED: Final = _TRIED + MAX_DEPTH
 _DEPTH: Final = DEPTH_SPACE.index("depth")
+_SURVIVAL: Final = DEPTH_SPACE.slice("survival_1", MAX_DEPTH)
+_LEAST: Final = 1e-3  # a survival that is divided by
 _POSITIONS: Final = np.arange(1, MAX_DEPTH + 1)
 
 
@@ -59,6 +62,62 @@ def shallower(
     return out
 
 
+def deeper(
+    rows: npt.NDArray[Any],
+    depths: npt.NDArray[Any],
+    scale: Floats,
+    before: npt.NDArray[Any],
+    survival: npt.NDArray[Any],
+) -> npt.NDArray[Any]:
+    """Outcomes foretold at depths beyond those that were applied: expectations, not whole numbers.
+
+    Args:
+        rows: outcomes as ``outcome_row`` makes them, shape (n, ROW_SIZE).
+        depths: above the depth applied, shape (n,).
+        scale: seconds of a step at that depth over those at the depth applied, shape (n,).
+        before: depths in force before the interval, shape (n,).
+        survival: P(positions 1..j all accepted), shape (n, MAX_DEPTH).
+
+    Returns:
+        New rows, shape (n, ROW_SIZE).
+    """
+    out = rows.copy()
+    n, request_steps = np.arange(len(rows)), rows[:, _COLUMN["request_steps"]]
+    applied = rows[:, _COLUMN["depth"]].astype(np.int64)
+    # How many drafts survived all positions applied, and how likely that was: all of none.
+    survived = np.hstack([request_steps[:, None], rows[:, _ACCEPTED:]])[n, applied]
+    likely = np.hstack([np.ones((len(rows), 1)), survival])
+    onward = likely / np.maximum(likely[n, applied], _LEAST)[:, None]
+    reached = survived[:, None] * np.minimum(onward, 1.0)
+    more = (applied[:, None] < _POSITIONS) & (depths[:, None] >= _POSITIONS)
+    accepted, tried = out[:, _ACCEPTED:], out[:, _TRIED:_ACCEPTED]
+    accepted[more], tried[more] = reached[:, 1:][more], reached[:, :-1][more]
+    out[:, _COLUMN["depth"]] = depths
+    out[:, _COLUMN["seconds"]] *= scale
+    out[:, _COLUMN["request_seconds"]] *= scale
+    out[:, _COLUMN["emitted"]] += np.where(more, reached[:, 1:], 0.0).sum(1)
+    out[:, _COLUMN["drafted"]] = request_steps * depths
+    out[:, _COLUMN["verified"]] = request_steps * (1.0 + depths)
+    out[:, _COLUMN["switched"]] = before != depths
+    return out
+
+
+def foretold(
+    rows: Rows, structure: Structure
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], Rows]:
+    """Every row at all depths beyond its own.
+
+    Returns:
+        Which row, which depth, and the transitions: all of one length.
+    """
+    which, depths = np.nonzero(np.arange(structure.k_max + 1) > rows.actions[:, None])
+    every = rows.take(which)
+    seen = every.observations
+    scale = _seconds_over(rows, structure, which, depths)
+    outcomes = deeper(every.outcomes, depths, scale, seen[:, _DEPTH], seen[:, _SURVIVAL])
+    return which, depths, replace(every, actions=depths.astype(np.int64), outcomes=outcomes)
+
+
 def full_information(
     rows: Rows, structure: Structure
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], Rows]:
@@ -69,13 +128,23 @@ def full_information(
         one length.
     """
     which, depths = np.nonzero(np.arange(structure.k_max + 1) <= rows.actions[:, None])
-    seconds = structure.seconds(measured_states(rows.observations, rows.outcomes)).astype(
-        np.float64
-    )
-    scale = seconds[which, depths] / seconds[which, rows.actions[which]]
+    scale = _seconds_over(rows, structure, which, depths)
     every = rows.take(which)
     before = every.observations[:, _DEPTH]
     outcomes = shallower(every.outcomes, depths, scale, before)
     own = depths == every.actions
     outcomes[own] = every.outcomes[own]
     return which, depths, replace(every, actions=depths.astype(np.int64), outcomes=outcomes)
+
+
+def _seconds_over(
+    rows: Rows,
+    structure: Structure,
+    which: npt.NDArray[np.intp],
+    depths: npt.NDArray[np.intp],
+) -> Floats:
+    """Seconds of a step of some rows at some depths over those at their own, shape as given."""
+    states = measured_states(rows.observations, rows.outcomes)
+    seconds = structure.seconds(states).astype(np.float64)
+    ratio: Floats = seconds[which, depths] / seconds[which, rows.actions[which]]
+    return ratio

@@ -7,9 +7,10 @@ judged then: one value per depth and component. Values are averages per interval
 
 where a* is the online network's best depth at the sampled speed (van Hasselt et al. 2016, arXiv
 1509.06461). The depth that was applied looks ``n_step`` intervals ahead (Sutton 1988), every
-shallower one is learned from besides (see ``counterfactual``). A row weighs as much as it emitted
-per request, so that what is fitted are seconds and dollars over tokens, not the mean of their
-ratios, which short intervals would bias.
+shallower one is learned from besides (see ``counterfactual``), and under a reward of its own, which
+has no structure to stand on, every deeper one as it is foretold, with little weight. A row weighs
+as much as it emitted per request, so that what is fitted are seconds and dollars over tokens, not
+the mean of their ratios, which short intervals would bias.
 
 Of Stable-Baselines3 are the algorithm's frame, the replay buffer's, the policy and its networks,
 the optimiser's care, the logger, saving and loading; of flyball are the vector of values, the
@@ -29,9 +30,9 @@ from stable_baselines3.common.utils import polyak_update
 from stable_baselines3.dqn import DQN
 from torch.nn import functional
 
-from .counterfactual import full_information
+from .counterfactual import foretold, full_information
 from .q_network import Base, VectorPolicy, VectorQNetwork
-from .replay import Draw, OutcomeReplay, Rows
+from .replay import Draw, OutcomeReplay, Rows, concatenate
 from .snapshot import HIDDEN, VALUES, scalarise
 from .spaces import DEPTH_SPACE, SPEED_INDEX, Array
 from .structure import Structure
@@ -305,6 +306,8 @@ class VectorDQN(DQN):
         speeds = sample_speeds(len(draw.rows), self.knob, self.rng)
         rows = at_speeds(draw.rows, speeds)
         which, depths, every = self._every_depth(rows)
+        if not self.base.linear:
+            which, depths, every = self._with_foretold(rows, which, depths, every)
         now = self._judged(every, speeds[which])
         finite = np.isfinite(now)
         own = np.flatnonzero(depths == rows.actions[which])
@@ -317,7 +320,7 @@ class VectorDQN(DQN):
         units = th.tensor([1.0, 1.0, self.base.scale])
         misses = functional.smooth_l1_loss(values / units, target / units, reduction="none")
         weights = self._weights(every.outcomes, finite)
-        weights *= np.where(depths == rows.actions[which], 1.0, self.imagined)[:, None]
+        weights *= self._beliefs(depths, rows.actions[which])[:, None]
         weights *= draw.weights[which, None].astype(np.float32)
         self._record(values[own], misses[own])
         self._surprises(draw, values[own], target[own])
@@ -325,6 +328,26 @@ class VectorDQN(DQN):
         pull = self.anchor / self.replay_buffer.size()
         total = (misses * th.from_numpy(weights)).sum() / len(rows)
         return total + pull * corrected
+
+    def _with_foretold(self, rows: Rows, *told: Any) -> tuple[Any, Any, Rows]:
+        """What the rows tell, and behind it what is foretold of depths beyond their own.
+
+        Both components have the structure to stand on where nothing was measured; a reward of its
+        own has not, and would be whatever the network makes of depths that were hardly tried.
+        """
+        if self.base.structure is None:
+            return told[0], told[1], told[2]
+        which, depths, more = foretold(rows, self.base.structure)
+        every = concatenate([told[2], more])
+        return np.concatenate([told[0], which]), np.concatenate([told[1], depths]), every
+
+    def _beliefs(self, depths: Any, applied: Any) -> Floats:
+        """How much outcomes count, by how they are known: measured, revealed or foretold."""
+        told = self.imagined * min(self.anchor / self.replay_buffer.size(), 1.0)
+        beliefs: Floats = np.select(
+            [depths == applied, depths < applied], [1.0, self.imagined], told
+        )
+        return beliefs
 
     def _known(self, raw: Array) -> th.Tensor:
         """The correction known before, both components, broadcast to (n, depths, 2)."""

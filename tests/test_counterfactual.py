@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from factories import COEFFICIENTS, State, World
 from flyball.controller.intake import outcome_rows, to_rows
-from flyball.policies.counterfactual import full_information, shallower
+from flyball.policies.counterfactual import deeper, foretold, full_information, shallower
 from flyball.policies.spaces import MAX_DEPTH
 from flyball.policies.structure import Structure
 from flyball.policies.transition import Outcome, OutcomeBatch, outcome_row
@@ -74,3 +74,35 @@ def test_every_row_tells_of_all_depths_up_to_its_own(cliff: int) -> None:
         state = State(int(rows.observations[row, 0]), "any")
         expected = world.seconds(state)[depth] * outcome[COLUMN["steps"]]
         assert outcome[COLUMN["seconds"]] == pytest.approx(expected, rel=1e-3)
+
+
+@given(
+    accepted=st.lists(st.integers(0, MAX_DEPTH), min_size=1, max_size=40),
+    less=st.integers(0, MAX_DEPTH - 1),
+    data=st.data(),
+)
+def test_what_is_foretold_is_what_comes_where_survival_is_right(accepted, less, data) -> None:
+    depth = data.draw(st.integers(less + 1, MAX_DEPTH))
+    scale = data.draw(st.floats(1.0, 5.0))
+    row = outcome_row(less, played(accepted, less))
+    survival = np.array(played(accepted, MAX_DEPTH).accepted) / len(accepted)
+    found = deeper(row[None], np.array([depth]), np.array([scale]), np.array([0]), survival[None])
+    comes = outcome_row(depth, played(accepted, depth, scale))
+    comes[COLUMN["switched"]] = 1.0
+    assert np.allclose(found[0], comes)
+
+
+def test_every_row_foretells_all_depths_beyond_its_own() -> None:
+    world = World(noise=0.0)
+    transitions = world.transitions(50, [State(1, "easy"), State(16, "hard")])
+    rows = to_rows(transitions, outcome_rows(transitions), 0, 0.05)
+    structure = Structure(6, COEFFICIENTS, world.prices)
+    which, depths, every = foretold(rows, structure)
+    assert (depths > rows.actions[which]).all()
+    assert len(which) == len(every) == sum(6 - t.decision.applied for t in transitions)
+    assert np.array_equal(every.actions, depths)
+    assert np.isfinite(every.outcomes).all()
+    # Deeper takes longer and emits no less.
+    assert (every.outcomes[:, COLUMN["seconds"]] > rows.outcomes[which, COLUMN["seconds"]]).all()
+    emitted = rows.outcomes[which, COLUMN["emitted"]]
+    assert (every.outcomes[:, COLUMN["emitted"]] >= emitted).all()

@@ -231,6 +231,23 @@ class TestRewards:
         learner.use_reward("latency-cost")
         assert learner.publish().meta.linear
 
+    def test_a_new_one_finds_the_depth_that_was_never_tried(self, make_learner):
+        world, learner = World(), make_learner(updates_per_transition=0.0)
+        easy, hard = State(1, "easy"), State(16, "hard")
+        shallow = [
+            world.transition(state, number % 2, following=state, number=number)
+            for number, state in enumerate([easy, hard] * 150, 1)
+        ]
+        assert learner.ingest(world.info(), shallow) == len(shallow)
+        learner.use_reward("goodput")
+        train(learner)
+        snapshot = learner.publish()
+        seen = np.stack([world.observation(state, 0.5) for state in (easy, hard)])
+        best = snapshot.scores(seen).argmax(-1)
+        latency = [world.components(state)[:, 0] for state in (easy, hard)]
+        assert all(found[k] < 1.1 * found.min() for found, k in zip(latency, best, strict=True))
+        assert best[0] > 2
+
     def test_the_knob_is_checked(self, make_learner):
         learner = make_learner()
         learner.speed(0.8)
