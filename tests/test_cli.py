@@ -372,8 +372,9 @@ def test_a_start_that_cannot_be_is_refused_before_anything_is_started(
     assert "episodes must be in" in run.refused("warm", *given, "--episodes", "0")
     assert "is a folder" in run.refused("warm", *given, "--out", str(tmp_path))
     assert "no profile at" in run.refused("bench", "depth", "--profile", none)
-    bench = ("bench", "depth", "--engine", "vllm", "--policies", "warm")
-    assert "the simulator alone" in run.refused(*bench)
+    bench = ("bench", "depth", "--engine", "vllm")
+    assert "the simulator alone" in run.refused(*bench, "--policies", "warm")
+    assert "the profile is of another engine" in run.refused(*bench, *given)
 
 
 def test_a_profile_that_cannot_be_measured_is_refused_before_an_engine_is_started(

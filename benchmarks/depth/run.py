@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from ...inference.profile import load_profile
+from ...inference.identity import of_models
+from ...inference.profile import check, load_profile
 from ...inference.simulator.profiled import simulated
 from ...inference.simulator.settings import SimulatorSettings
-from ..engines import BenchError
+from ..engines import BenchError, models
 from ..result import result
 from .beginning import seconds_to_regret as seconds_from_cold
 from .changes import Changes, change_figures
@@ -26,6 +27,7 @@ Progress = Callable[[str], None]
 
 _CHANGED: Final = 600.0  # seconds of traffic, at most, in which knob and reward change
 _CHANGED_SEEDS: Final = 3
+_DTYPE: Final = "bfloat16"  # of a live engine that is told of none
 _LIMIT: Final = 0.05  # regret under which a policy counts as settled
 _SEEDS_APART: Final = 1000
 
@@ -38,6 +40,7 @@ def run(options: DepthOptions, make: Maker, progress: Progress = print) -> dict[
         make: makes policies by their names, ours among them.
         progress: is told what happens.
     """
+    error = _profile_error(options)
     if options.engine == "vllm":
         tally, more = _live(options, progress)
     else:
@@ -50,7 +53,7 @@ def run(options: DepthOptions, make: Maker, progress: Progress = print) -> dict[
         arm.name: {"policy": arm.policy, "speed": arm.speed, **_means(tally, arm, speeds)}
         for arm in tally.arms
     }
-    figures = {**_figures(options, tally, speeds, progress), **more, **_profiled(options)}
+    figures = {**_figures(options, tally, speeds, progress), **more, **error}
     found = result("depth", options.seed, arms, figures)
     if options.plots is not None:
         _draw(tally, speeds, options.plots, progress)
@@ -98,11 +101,20 @@ def _means(tally: Tally, arm: Arm, speeds: Sequence[float]) -> dict[str, Any]:
     }
 
 
-def _profiled(options: DepthOptions) -> dict[str, float]:
-    """How wrong the profile is in states that its fit was not shown."""
+def _profile_error(options: DepthOptions) -> dict[str, float]:
+    """How wrong the profile is in states that its fit was not shown.
+
+    Raises:
+        ProfileError: if it cannot be used, or is of another engine than the live one.
+    """
     if options.profile is None:
         return {}
-    return {"simulator_step_error": load_profile(options.profile).error_median}
+    profile = load_profile(options.profile)
+    if options.engine == "vllm":
+        pair = models(options.target, options.draft)
+        folders = pair.target.resolve(), pair.draft.resolve()
+        check(profile, of_models(*folders, options.k_max, _DTYPE, options.cores))
+    return {"simulator_step_error": profile.error_median}
 
 
 def _fixed(k_max: int) -> list[str]:
