@@ -71,8 +71,7 @@ class Drafts:
         frailties = [state.frailty for state in requests] or [1.0]
         return [
             *estimator.position.tolist(),
-            *estimator.survival(slots, frailties).mean(0).tolist(),
-            *estimator.hope(slots, frailties).mean(0).tolist(),
+            *estimator.outlook(slots, frailties).mean(1).ravel().tolist(),
             *share,
             *estimator.first.tolist(),
             *estimator.later.tolist(),

@@ -70,7 +70,7 @@ class SurvivalEstimator:
         self._tried: Floats = np.zeros((CLASSES, MAX_DEPTH))
         self._accepted: Floats = np.zeros((CLASSES, MAX_DEPTH))
         self._exposed: Floats = np.zeros((CLASSES, MAX_DEPTH))
-        self._usual: Floats = np.zeros(2)  # first positions tried and accepted, long memory
+        self._usual = (0.0, 0.0)  # first positions tried and accepted, long memory
         self._frailty: Floats = np.ones((CLASSES, 1))
         self.frailties = FrailtyEstimator()
         self._new: list[Verified] = []
@@ -94,9 +94,12 @@ class SurvivalEstimator:
             self._accepted = self._accepted * self.MEMORY + accepted
             self._exposed = self._exposed * self.MEMORY + new.exposure()
             self.frailties.add(new, tried[:, 0], self.MEMORY)
-            if (first := tried[:, 0].sum()) > 0:
-                both = np.array([first, accepted[:, 0].sum()])
-                self._usual = self._usual * self.USUAL_MEMORY + both
+            if first := int(tried[:, 0].sum()):
+                memory, kept = self.USUAL_MEMORY, self._usual
+                self._usual = (
+                    kept[0] * memory + first,
+                    kept[1] * memory + int(accepted[:, 0].sum()),
+                )
         if news:
             self._solve()
 
@@ -112,7 +115,7 @@ class SurvivalEstimator:
             slots: their classes.
             frailties: multipliers on their classes' hazards.
         """
-        return self._survival(self._hazards, slots, frailties)
+        return self.outlook(slots, frailties)[0]
 
     def hope(self, slots: Sequence[int], frailties: Sequence[float]) -> Floats:
         """What their survival may be at best, shape (n, MAX_DEPTH); arguments as ``survival``.
@@ -120,7 +123,15 @@ class SurvivalEstimator:
         Only what was verified of the very class and position counts: what is told by those nearby
         is where the estimate comes from, but no reason not to look.
         """
-        return self._survival(self._hopeful, slots, frailties)
+        return self.outlook(slots, frailties)[1]
+
+    def outlook(self, slots: Sequence[int], frailties: Sequence[float]) -> Floats:
+        """``survival`` and ``hope`` at the price of one: shape (2, n, MAX_DEPTH)."""
+        alive = self._tables[:, slots] * np.array(frailties)[:, None]
+        np.minimum(alive, 1.0, out=alive)
+        np.subtract(1.0, alive, out=alive)
+        outlook: Floats = alive.cumprod(axis=2)
+        return outlook
 
     def predict(self, slot: int, frailty: float, positions: int) -> list[float]:
         """The same of one request up to a position, in plain floats."""
@@ -196,17 +207,11 @@ class SurvivalEstimator:
         self._hazards: Floats = np.minimum(hazards, 1.0)
         # Of the Beta posterior by itself.
         error = np.sqrt(self._hazards * (1.0 - self._hazards) / (tried + self.PRIOR + 1.0))
-        self._hopeful: Floats = np.maximum(self._hazards - self.HOPE * error, 0.0)
+        hopeful = np.maximum(self._hazards - self.HOPE * error, 0.0)
+        self._tables: Floats = np.array((self._hazards, hopeful))
         self._rows: list[list[float]] = self._hazards.tolist()
         self.expected: list[list[float]] = [[0.0, *row] for row in self._hazards.cumsum(1).tolist()]
         self.frailties.solve(tried[:, 0])
-
-    def _survival(self, table: Floats, slots: Sequence[int], frailties: Sequence[float]) -> Floats:
-        """Survival by one of the tables of hazards."""
-        hazards = table[np.asarray(slots, np.intp)] * np.asarray(frailties)[:, None]
-        np.minimum(hazards, 1.0, out=hazards)
-        survival: Floats = np.cumprod(1.0 - hazards, axis=1)
-        return survival
 
     def _exposure(self) -> Floats:
         """Positions tried, each as many times as its class is frail; shape (MAX_DEPTH,).
@@ -222,8 +227,9 @@ class SurvivalEstimator:
 
     def _chain(self, rejected: Floats, exposure: Floats) -> Floats:
         """Hazards by position, each pulled to the one before it; shape (MAX_DEPTH,)."""
-        tried, accepted = self._usual + self.USUAL_PRIOR * np.array([1.0, self.START])
-        before, out = float(1.0 - accepted / tried), []
+        tried, accepted = self._usual
+        usual = (accepted + self.USUAL_PRIOR * self.START) / (tried + self.USUAL_PRIOR)
+        before, out = 1.0 - usual, []
         for r, n in zip(rejected.tolist(), exposure.tolist(), strict=True):
             before = min((r + self.PRIOR * before) / (n + self.PRIOR), 1.0)
             out.append(before)
