@@ -115,7 +115,8 @@ class SurvivalEstimator:
             slots: their classes.
             frailties: multipliers on their classes' hazards.
         """
-        return self.outlook(slots, frailties)[0]
+        survival: Floats = self.outlook(slots, frailties)[0]
+        return survival
 
     def hope(self, slots: Sequence[int], frailties: Sequence[float]) -> Floats:
         """What their survival may be at best, shape (n, MAX_DEPTH); arguments as ``survival``.
@@ -123,7 +124,8 @@ class SurvivalEstimator:
         Only what was verified of the very class and position counts: what is told by those nearby
         is where the estimate comes from, but no reason not to look.
         """
-        return self.outlook(slots, frailties)[1]
+        hope: Floats = self.outlook(slots, frailties)[1]
+        return hope
 
     def outlook(self, slots: Sequence[int], frailties: Sequence[float]) -> Floats:
         """``survival`` and ``hope`` at the price of one: shape (2, n, MAX_DEPTH)."""
