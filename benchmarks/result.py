@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from ..policies.files import replace_file
 from .machine import machine, versions
 
 KEYS: Final = ("bench", "machine", "versions", "seed", "arms", "figures")
@@ -69,6 +70,4 @@ def check(found: Mapping[str, Any]) -> None:
 def write(path: Path, found: Mapping[str, Any]) -> None:
     """Write a result, or anything else that is JSON, so that it is there wholly or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(json.dumps(found, indent=2) + "\n")
-    partial.replace(path)
+    replace_file(path, f"{json.dumps(found, indent=2)}\n".encode())

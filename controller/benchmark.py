@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from ..benchmarks.depth.figures import WARM
+from ..inference.identity import Identity
 from ..inference.simulator.cost_model import CostModel
 from ..inference.simulator.engine import Simulator
 from ..inference.simulator.presets import preset
@@ -20,9 +21,10 @@ from ..inference.wire import EngineInfo, FromEngine, Report, decode, encode
 from ..policies.catalogue.registry import make_policy
 from ..policies.policy import Policy
 from ..policies.structure import KNOTS, Structure
-from ..policies.transition import Decision, Reason, Transition, outcome_of
+from ..policies.transition import Reason, Transition, outcome_of
 from .learned_policy import STEPPED, LearnedPolicy
 from .learner import Learner
+from .member import simulated_info, stepped_decision
 from .settings import LearnerSettings
 from .warming import WarmingOptions, warm_up
 
@@ -108,25 +110,9 @@ def _transitions(count: int) -> tuple[EngineInfo, Sequence[Transition]]:
         step = simulator.step(np.array([action]))
         outcome = outcome_of(step.outcomes[0])
         if outcome.steps and outcome.emitted:
-            decision = Decision(
-                number=len(out) + 1,
-                at=float(step.clock[0]),
-                observation=raw[0].tobytes(),
-                action=action,
-                applied=action,
-                propensity=1.0 / (settings.k_max + 1),
-                version=1,
-                speed=0.5,
-                reason=Reason.EXPLORE,
-            )
+            choice = action, 1.0 / (settings.k_max + 1), Reason.EXPLORE
+            decision = stepped_decision(len(out) + 1, raw[0], choice, version=1)
             out.append(Transition(decision, outcome, step.observations[0].tobytes()))
         raw = step.observations
-    info = EngineInfo(
-        engine="simulator",
-        target="simulated",
-        draft="simulated",
-        k_max=settings.k_max,
-        static_depth=settings.static_depth,
-        parameter_ratio=settings.parameter_ratio,
-    )
-    return info, out
+    identity = Identity(k_max=settings.k_max)
+    return simulated_info(identity, settings.parameter_ratio, "simulator"), out

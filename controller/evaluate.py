@@ -49,14 +49,14 @@ from ..policies.off_policy import (
 from ..policies.replay import Rows
 from ..policies.snapshot import Snapshot
 from ..policies.spaces import DEPTH_SPACE, MAX_DEPTH, SPEED_INDEX, Array
-from ..policies.transition import Floats, OutcomeBatch, Reason
+from ..policies.transition import COLUMN, Floats, Reason
 from ..policies.vector_dqn import COMPONENT_BOUND
 
 DRAWN: Final = (Reason.POLICY, Reason.EXPLORE, Reason.REFERENCE)
 """Reasons of actions that were drawn with the propensity that was logged."""
 
-_EMITTED = OutcomeBatch.SCALARS.index("emitted")
-_REQUEST_STEPS = OutcomeBatch.SCALARS.index("request_steps")
+_EMITTED = COLUMN["emitted"]
+_REQUEST_STEPS = COLUMN["request_steps"]
 _SURVIVAL = DEPTH_SPACE.slice("survival_1", MAX_DEPTH)
 
 

@@ -27,7 +27,7 @@ from .intake import Intake, outcome_rows, to_rows
 from .learner_state import LearnerState, pack
 from .progress import summary, write_board
 from .promotion import look_at, promote
-from .registry import Registry
+from .registry import SNAPSHOTS, Registry
 from .relabel import Relabel
 from .resume import CHECKPOINT, make_model, resume
 from .settings import REWARD, LearnerSettings
@@ -72,7 +72,7 @@ class Learner:
         profile = load_profile(settings.profile) if settings.profile else None
         self.times = StepTimes(settings.forgetting, profile, step_times)
         self.relabel = Relabel(settings.prices, load_reward(settings.reward or REWARD), self.times)
-        self.registry = Registry(run / "snapshots", settings.keep_snapshots, settings.keep_every)
+        self.registry = Registry(run / SNAPSHOTS, settings.keep_snapshots, settings.keep_every)
         self.board = Board(run, vars(settings))
         self._fresh = 0  # transitions that the correction was not tested on yet
         self._publish_at = 0.0

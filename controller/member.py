@@ -11,13 +11,20 @@ from ..inference.wire import EngineInfo
 from ..policies.runner import Runner
 from ..policies.snapshot import Snapshot
 from ..policies.spaces import SPEED_INDEX, Array
-from ..policies.transition import Decision, Floats, OutcomeBatch, Reason, Transition, outcome_of
+from ..policies.transition import (
+    COLUMN,
+    Decision,
+    Floats,
+    Reason,
+    Transition,
+    outcome_of,
+)
 from .learner import Learner
 
 REPORT: Final = 8
 """Transitions handed over at a time, as an engine does."""
 
-_STEPS: Final = OutcomeBatch.SCALARS.index("steps")
+_STEPS: Final = COLUMN["steps"]
 
 
 class Member:
@@ -63,18 +70,8 @@ class Member:
         if not row[_STEPS]:
             return  # nothing was measured
         _, propensity, reason = self._choice
-        decision = Decision(
-            number=self._number,
-            at=float(self._number),
-            observation=seen.tobytes(),
-            action=action,
-            applied=action,
-            propensity=propensity,
-            version=self.runner.snapshot.meta.number,
-            speed=float(seen[SPEED_INDEX]),
-            reason=reason,
-        )
-        self._pending = decision, row.copy()
+        choice, version = (action, propensity, reason), self.runner.snapshot.meta.number
+        self._pending = stepped_decision(self._number, seen, choice, version), row.copy()
 
     def hand_over(self) -> None:
         """Report, and let the learner train as far as that pays for."""
@@ -89,6 +86,31 @@ class Member:
         """What comes next does not follow what was."""
         self._pending = None
         self._number += 1
+
+
+def stepped_decision(
+    number: int, seen: Array, choice: tuple[int, float, Reason], version: int
+) -> Decision:
+    """A decision of an engine that is stepped: it has numbers for times.
+
+    Args:
+        number: of the decision.
+        seen: the observation, raw.
+        choice: the depth in force, its propensity, the reason.
+        version: number of the snapshot that chose.
+    """
+    depth, propensity, reason = choice
+    return Decision(
+        number=number,
+        at=float(number),
+        observation=seen.tobytes(),
+        action=depth,
+        applied=depth,
+        propensity=propensity,
+        version=version,
+        speed=float(seen[SPEED_INDEX]),
+        reason=reason,
+    )
 
 
 def simulated_info(identity: Identity, parameter_ratio: float, engine: str) -> EngineInfo:

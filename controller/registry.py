@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Final
 
+from ..policies.files import replace_file
 from ..policies.snapshot import Snapshot, SnapshotError
 
 log = logging.getLogger(__name__)
+
+SNAPSHOTS: Final = "snapshots"
+"""Name of the registry's folder in a run's."""
 
 
 class RegistryError(KeyError):
@@ -95,9 +100,7 @@ class Registry:
         return self.folder / f"{number:08d}.safetensors"
 
     def _point(self, snapshot: Snapshot) -> None:
-        partial = self.folder / "current.partial"
-        partial.write_text(f"{snapshot.meta.number}\n")
-        partial.replace(self.folder / "current")
+        replace_file(self.folder / "current", f"{snapshot.meta.number}\n".encode())
         self._current = snapshot
 
     def _read_current(self) -> Snapshot | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import msgspec
 import numpy as np
@@ -19,15 +18,12 @@ from . import checkpoint as checkpoints
 from .checkpoint import CheckpointError, Tensors
 from .evaluate import Logged, evaluate, logged, valued
 from .learner_state import LearnerState, unpack_rows, unpack_times
-from .registry import Registry, RegistryError
+from .registry import SNAPSHOTS, Registry, RegistryError
 from .relabel import Relabel
 from .resume import CHECKPOINT
 from .runs import RunError
 from .settings import LearnerSettings
 from .step_times import StepTimes
-
-SNAPSHOTS: Final = "snapshots"
-"""Name of the registry's folder in the run's."""
 
 
 @dataclass(frozen=True)

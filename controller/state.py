@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from ..inference.wire import Mode
+from ..policies.files import replace_file
 from ..policies.spaces import MAX_DEPTH, check_depth, check_speed
 
 log = logging.getLogger("flyball")
@@ -54,6 +55,4 @@ def load(run: Path) -> Settings | None:
 
 def save(settings: Settings, run: Path) -> None:
     """Write the settings, atomically."""
-    partial = run / f"{FILE}.partial"
-    partial.write_bytes(msgspec.json.encode(settings))
-    partial.replace(run / FILE)
+    replace_file(run / FILE, msgspec.json.encode(settings))

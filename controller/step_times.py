@@ -15,14 +15,12 @@ from ..policies.replay import Rows
 from ..policies.spaces import MAX_DEPTH, Array
 from ..policies.step_time import FEATURES, PRIOR, StepTimeModel
 from ..policies.structure import FLAT, Structure, measured_states
-from ..policies.transition import Floats, OutcomeBatch
+from ..policies.transition import COLUMN, Floats, OutcomeBatch
 
 log = logging.getLogger(__name__)
 
 MAX_ENGINES = 256
 """Names are told apart up to this many; an engine should keep its name when it restarts."""
-
-_COLUMN = {name: i for i, name in enumerate(OutcomeBatch.SCALARS)}
 
 
 @dataclass
@@ -68,7 +66,7 @@ class StepTimes:
 
     def update(self, engine: str, outcomes: Floats) -> None:
         """Learn from outcomes of one engine: rows as ``outcome_row`` makes them."""
-        steps, switched = outcomes[:, _COLUMN["steps"]], outcomes[:, _COLUMN["switched"]]
+        steps, switched = outcomes[:, COLUMN["steps"]], outcomes[:, COLUMN["switched"]]
         self.models[engine].update_many(
             features(outcomes), seconds_per_step(outcomes), steps, switched
         )
@@ -145,16 +143,16 @@ class StepTimes:
 
 def features(outcomes: Floats) -> Floats:
     """Mean features per step of many outcomes, shape (n, 6)."""
-    steps = outcomes[:, _COLUMN["steps"], None]
+    steps = outcomes[:, COLUMN["steps"], None]
     names = ("request_steps", "drafted", "prefill", "context")
-    requests, drafted, prefill, context = (outcomes[:, _COLUMN[name], None] for name in names)
-    depth = outcomes[:, _COLUMN["depth"], None] * steps
+    requests, drafted, prefill, context = (outcomes[:, COLUMN[name], None] for name in names)
+    depth = outcomes[:, COLUMN["depth"], None] * steps
     return np.hstack([steps, requests, depth, drafted, prefill, context]) / steps
 
 
 def seconds_per_step(outcomes: Floats) -> Floats:
     """Shape (n,)."""
-    seconds: Floats = outcomes[:, _COLUMN["seconds"]] / outcomes[:, _COLUMN["steps"]]
+    seconds: Floats = outcomes[:, COLUMN["seconds"]] / outcomes[:, COLUMN["steps"]]
     return seconds
 
 

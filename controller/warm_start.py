@@ -21,6 +21,7 @@ from safetensors.numpy import save as save_tensors
 
 from ..inference.identity import Identity
 from ..inference.profile import Profile, load_profile
+from ..policies.files import replace_file
 from ..policies.prices import price_list
 from ..policies.snapshot import MAX_BYTES, Snapshot, SnapshotError
 from ..policies.spaces import MAX_DEPTH
@@ -89,9 +90,7 @@ class WarmStart:
             _SNAPSHOT: msgspec.json.encode(self.snapshot.meta).decode(),
             _ORIGIN: msgspec.json.encode(self.origin).decode(),
         }
-        partial = path.with_name(f"{path.name}.partial")
-        partial.write_bytes(save_tensors(load_tensors(self.snapshot.to_bytes()), metadata))
-        partial.replace(path)
+        replace_file(path, save_tensors(load_tensors(self.snapshot.to_bytes()), metadata))
 
     def check(self, profile: Profile, settings: LearnerSettings) -> None:
         """Refuse it for another profile, cost model or network.

@@ -12,7 +12,7 @@ from ..inference.simulator.presets import preset
 from ..inference.simulator.settings import SimulatorSettings
 from ..policies.prices import Prices, compute_prices
 from ..policies.spaces import DEPTH_SPACE, MAX_DEPTH, Array, check_depth, check_speed
-from ..policies.transition import Decision, Floats, Outcome, OutcomeBatch, Reason
+from ..policies.transition import COLUMN, Decision, Floats, Outcome, OutcomeBatch, Reason
 from .measuring import measure
 from .rewards import load_reward
 
@@ -122,7 +122,7 @@ class SimulatedDepthEnv(gymnasium.Env[Array, np.int64]):
         )
 
 
-_STEPS = OutcomeBatch.SCALARS.index("steps")
+_STEPS = COLUMN["steps"]
 _SECONDS = ("seconds", "request_seconds")
 
 

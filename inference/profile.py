@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 from pathlib import Path
 from typing import Final
@@ -11,6 +10,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from ..policies.files import replace_file
 from ..policies.spaces import MAX_DEPTH, Array
 from ..policies.step_time import FEATURES
 from ..policies.structure import FLAT, KNOTS
@@ -108,9 +108,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             OSError: if that is not possible.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.partial")
-        partial.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1))
-        os.replace(partial, path)  # noqa: PTH105 - as Path.replace, and says what it does
+        replace_file(path, msgspec.json.format(msgspec.json.encode(self), indent=1))
 
 
 class _Head(msgspec.Struct):

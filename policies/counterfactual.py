@@ -17,9 +17,8 @@ import numpy.typing as npt
 from .replay import Rows
 from .spaces import DEPTH_SPACE, MAX_DEPTH
 from .structure import Structure, measured_states
-from .transition import ROW_SIZE, Floats, OutcomeBatch
+from .transition import COLUMN, ROW_SIZE, Floats, OutcomeBatch
 
-_COLUMN: Final = {name: i for i, name in enumerate(OutcomeBatch.SCALARS)}
 _TRIED: Final = len(OutcomeBatch.SCALARS)
 _ACCEPTED: Final = _TRIED + MAX_DEPTH
 _DEPTH: Final = DEPTH_SPACE.index("depth")
@@ -46,17 +45,17 @@ def shallower(
     out = rows.copy()
     beyond = depths[:, None] < _POSITIONS
     lost = np.where(beyond, rows[:, _ACCEPTED:], 0).sum(1)
-    request_steps, emitted = rows[:, _COLUMN["request_steps"]], rows[:, _COLUMN["emitted"]]
-    out[:, _COLUMN["depth"]] = depths
-    out[:, _COLUMN["seconds"]] *= scale
-    out[:, _COLUMN["request_seconds"]] *= scale
+    request_steps, emitted = rows[:, COLUMN["request_steps"]], rows[:, COLUMN["emitted"]]
+    out[:, COLUMN["depth"]] = depths
+    out[:, COLUMN["seconds"]] *= scale
+    out[:, COLUMN["request_seconds"]] *= scale
     # A request that ended had less room than its drafts: it emitted one token a step at least.
     least = np.minimum(request_steps, emitted)
-    out[:, _COLUMN["emitted"]] = np.maximum(emitted - lost, least)
-    out[:, _COLUMN["drafted"]] = request_steps * depths
+    out[:, COLUMN["emitted"]] = np.maximum(emitted - lost, least)
+    out[:, COLUMN["drafted"]] = request_steps * depths
     most = request_steps * (1.0 + depths)
-    out[:, _COLUMN["verified"]] = np.minimum(rows[:, _COLUMN["verified"]], most)
-    out[:, _COLUMN["switched"]] = before != depths
+    out[:, COLUMN["verified"]] = np.minimum(rows[:, COLUMN["verified"]], most)
+    out[:, COLUMN["switched"]] = before != depths
     for first in (_TRIED, _ACCEPTED):
         out[:, first : first + MAX_DEPTH][beyond] = 0
     return out
@@ -82,8 +81,8 @@ def deeper(
         New rows, shape (n, ROW_SIZE).
     """
     out = rows.copy()
-    n, request_steps = np.arange(len(rows)), rows[:, _COLUMN["request_steps"]]
-    applied = rows[:, _COLUMN["depth"]].astype(np.int64)
+    n, request_steps = np.arange(len(rows)), rows[:, COLUMN["request_steps"]]
+    applied = rows[:, COLUMN["depth"]].astype(np.int64)
     # How many drafts survived all positions applied, and how likely that was: all of none.
     survived = np.hstack([request_steps[:, None], rows[:, _ACCEPTED:]])[n, applied]
     likely = np.hstack([np.ones((len(rows), 1)), survival])
@@ -92,13 +91,13 @@ def deeper(
     more = (applied[:, None] < _POSITIONS) & (depths[:, None] >= _POSITIONS)
     accepted, tried = out[:, _ACCEPTED:], out[:, _TRIED:_ACCEPTED]
     accepted[more], tried[more] = reached[:, 1:][more], reached[:, :-1][more]
-    out[:, _COLUMN["depth"]] = depths
-    out[:, _COLUMN["seconds"]] *= scale
-    out[:, _COLUMN["request_seconds"]] *= scale
-    out[:, _COLUMN["emitted"]] += np.where(more, reached[:, 1:], 0.0).sum(1)
-    out[:, _COLUMN["drafted"]] = request_steps * depths
-    out[:, _COLUMN["verified"]] = request_steps * (1.0 + depths)
-    out[:, _COLUMN["switched"]] = before != depths
+    out[:, COLUMN["depth"]] = depths
+    out[:, COLUMN["seconds"]] *= scale
+    out[:, COLUMN["request_seconds"]] *= scale
+    out[:, COLUMN["emitted"]] += np.where(more, reached[:, 1:], 0.0).sum(1)
+    out[:, COLUMN["drafted"]] = request_steps * depths
+    out[:, COLUMN["verified"]] = request_steps * (1.0 + depths)
+    out[:, COLUMN["switched"]] = before != depths
     return out
 
 

@@ -51,10 +51,8 @@ def chances(
         top = np.take_along_axis(scores, best, -1)
         gaps = (top - scores).astype(np.float64)
         if hopes is not None:
-            gaps *= gaps / np.maximum(hopes - scores, _TINY)
+            gaps = np.where(hopes < top, np.inf, gaps**2 / np.maximum(hopes - scores, _TINY))
         out = 1.0 / (count + count / budget * gaps)
-        if hopes is not None:
-            out[hopes < top] = 0.0
         np.put_along_axis(out, best, 0.0, -1)
     np.put_along_axis(out, best, 1.0 - out.sum(-1, keepdims=True), -1)
     mixed: Floats = (1.0 - epsilon) * out + epsilon / count

@@ -159,7 +159,7 @@ class Runner:
         off_spent = self._positions[0] + dollars * off
         dear = (1.0 - speed) / off_spent
         paced = speed / off + dear * dollars
-        quickest = self._quickest[_nearest(batch, len(self._grid))]
+        quickest = self._quickest[int(_row(batch, len(self._grid)) + 0.5)]
         emitted, hope, known, hoped = 1.0, 1.0, [], []
         for k in range(self._depths):
             if k:
@@ -178,7 +178,7 @@ class Runner:
 
     def _factors(self, batch: float) -> list[float]:
         """The grid's correction at a batch size, between two of its rows."""
-        at = min(log2(batch), len(self._grid) - 1.001)
+        at = _row(batch, len(self._grid))
         low = int(at)
         share = at - low
         return [
@@ -186,9 +186,9 @@ class Runner:
         ]
 
 
-def _nearest(batch: float, rows: int) -> int:
-    """The row of the grid nearest to a batch size."""
-    return int(min(log2(max(batch, 1.0)), rows - 1.001) + 0.5)
+def _row(batch: float, rows: int) -> float:
+    """Where a batch size of at least 1 is among the grid's rows, between two of them."""
+    return min(log2(batch), rows - 1.001)
 
 
 def _span(low: float, high: float, log: bool) -> float:

@@ -16,6 +16,7 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from .exploration import chances, quickest
+from .files import replace_file
 from .prices import Prices
 from .spaces import DEPTH_SPACE, MAX_DEPTH, SPEED_INDEX, Array
 from .step_time import FEATURES
@@ -100,11 +101,12 @@ class Snapshot:
 
     structure: Structure = None  # type: ignore[assignment]
 
-    def values(self, raw: Array) -> Array:
+    def values(self, raw: Array, known: Array | None = None) -> Array:
         """Long-run value of every depth by component.
 
         Args:
             raw: raw observations with the speed set, float32, shape (..., DEPTH_SPACE.size).
+            known: what the structure says of them, where that is at hand.
 
         Returns:
             float32, shape (..., k_max + 1, VALUES): latency, cost (lower is better), reward
@@ -117,9 +119,8 @@ class Snapshot:
             if i < last:
                 np.maximum(hidden, 0.0, out=hidden)
         values = hidden.reshape(*raw.shape[:-1], self.meta.k_max + 1, VALUES)
-        values[..., :2] += long_run(
-            self.structure.components(raw), raw[..., SPEED_INDEX], self.meta.gamma
-        )
+        known = self.structure.components(raw) if known is None else known
+        values[..., :2] += long_run(known, raw[..., SPEED_INDEX], self.meta.gamma)
         return values
 
     def scores(self, raw: Array) -> Array:
@@ -135,15 +136,15 @@ class Snapshot:
         Returns:
             float64, shape (..., k_max + 1), summing to 1 along the last axis.
         """
-        meta, values = self.meta, self.values(raw)
+        meta, known = self.meta, self.structure.components(raw)
+        values = self.values(raw, known)
         speed = raw[..., SPEED_INDEX]
         scores = scalarise(values, speed, meta.linear)
         hopes = None
         if meta.linear:
             # The same correction, on what the structure says at best.
             cells = self.seen[nearest(raw[..., _BATCH]), : meta.k_max + 1]
-            best = self.structure.components(raw, quickest(cells))
-            gain = best - self.structure.components(raw)
+            gain = self.structure.components(raw, quickest(cells)) - known
             hopes = scores + (1.0 - meta.gamma) * scalarise(gain, speed, linear=True)
         return chances(scores, meta.budget * meta.unit, meta.epsilon, hopes)
 
@@ -190,9 +191,7 @@ class Snapshot:
 
     def save(self, path: Path) -> None:
         """Write to a file, atomically."""
-        partial = path.with_suffix(".partial")
-        partial.write_bytes(self.to_bytes())
-        partial.replace(path)
+        replace_file(path, self.to_bytes())
 
 
 def long_run(components: Array, speed: Array, gamma: float) -> Array:

@@ -14,12 +14,11 @@ import numpy.typing as npt
 
 from .prices import Prices
 from .spaces import DEPTH_SPACE, MAX_DEPTH, Array
-from .transition import OutcomeBatch
+from .transition import COLUMN, Floats, OutcomeBatch
 
 KNOTS: Final = 9
 """Batch sizes of a grid: 1, 2, 4, ... 256."""
 
-_COLUMN = {name: i for i, name in enumerate(OutcomeBatch.SCALARS)}
 _DEPTH = DEPTH_SPACE.index("depth")
 _SURVIVAL = DEPTH_SPACE.slice("survival_1", MAX_DEPTH)
 _HOPE = DEPTH_SPACE.slice("hope_1", MAX_DEPTH)
@@ -108,19 +107,29 @@ class Structure:
         seconds: Array = np.maximum(linear * self._factors(batch), 1e-4)
         return seconds
 
-    def off_seconds(self, raw: Array) -> Array:
-        """Seconds per step without speculation and without prompts, shape (...)."""
-        return self.decode_seconds(raw)[..., 0]
-
     def off_and_prompts(self, raw: Array, depths: npt.NDArray[np.integer]) -> tuple[Array, Array]:
-        """``off_seconds``, and the seconds of a step at some depths that are its prompts' doing.
+        """Seconds of a step without speculation and prompts; and those that are its prompts' doing.
 
         Args:
             raw: raw observations, float32, shape (n, DEPTH_SPACE.size).
-            depths: shape (n,).
+            depths: in force, shape (n,).
         """
         alone, taken = self.decode_seconds(raw), (np.arange(len(raw)), depths)
         return alone[:, 0], self.seconds(raw)[taken] - alone[taken]
+
+    def outcomes(self, raw: Array, rows: Floats, ratios: Floats) -> OutcomeBatch:
+        """Outcomes, with what step times say of the states that they were measured in.
+
+        Args:
+            raw: raw observations of their decisions, float32, shape (n, DEPTH_SPACE.size).
+            rows: as ``outcome_row`` makes them, shape (n, ROW_SIZE).
+            ratios: the drafter's parameters over the target's, shape (n,).
+        """
+        depths = rows[:, COLUMN["depth"]].astype(np.intp)
+        off, prompts = self.off_and_prompts(measured_states(raw, rows), depths)
+        return OutcomeBatch.from_rows(
+            rows, off.astype(np.float64), ratios, prompts.astype(np.float64)
+        )
 
     def _factors(self, batch: Array) -> Array:
         """The grid's correction at batch sizes of shape (..., 1): shape (..., k_max + 1)."""
@@ -141,11 +150,11 @@ def measured_states(raw: Array, outcomes: npt.NDArray[Any]) -> Array:
         outcomes: rows as ``outcome_row`` makes them, shape (n, ROW_SIZE).
     """
     states = raw.copy()
-    steps = np.maximum(outcomes[:, _COLUMN["steps"]], 1.0)
-    requests = np.maximum(outcomes[:, _COLUMN["request_steps"]], 1.0)
+    steps = np.maximum(outcomes[:, COLUMN["steps"]], 1.0)
+    requests = np.maximum(outcomes[:, COLUMN["request_steps"]], 1.0)
     states[:, _BATCH] = requests / steps
-    states[:, _CONTEXT] = outcomes[:, _COLUMN["context"]] / requests
-    states[:, _PREFILL] = outcomes[:, _COLUMN["prefill"]] / steps
+    states[:, _CONTEXT] = outcomes[:, COLUMN["context"]] / requests
+    states[:, _PREFILL] = outcomes[:, COLUMN["prefill"]] / steps
     return states
 
 

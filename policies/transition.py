@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from enum import IntEnum
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import msgspec
 import numpy as np
@@ -228,6 +228,9 @@ class OutcomeBatch:
 
 STATE_SECONDS = ("off_seconds", "prompt_seconds")
 """Columns of an ``OutcomeBatch`` that a step-time model adds."""
+
+COLUMN: Final = {name: i for i, name in enumerate(OutcomeBatch.SCALARS)}
+"""Where the scalars stand in a row of ``outcome_row``."""
 
 ROW_SIZE = len(OutcomeBatch.SCALARS) + 2 * MAX_DEPTH
 """Length of one outcome as a row of numbers."""

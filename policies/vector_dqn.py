@@ -36,7 +36,7 @@ from .replay import Draw, OutcomeReplay, Rows, concatenate
 from .snapshot import HIDDEN, VALUES, scalarise
 from .spaces import DEPTH_SPACE, SPEED_INDEX, Array
 from .structure import Structure
-from .transition import Floats, OutcomeBatch
+from .transition import COLUMN, Floats
 from .trust import Trust
 
 Judge = Callable[[Rows, Floats], Floats]
@@ -46,9 +46,9 @@ COMPONENT_BOUND: Final = 10.0
 """Components are winsorised to [0, this]: an interval that the machine spoiled must not count
 for more than the worst depth could."""
 
-_EMITTED = OutcomeBatch.SCALARS.index("emitted")
-_STEPS = OutcomeBatch.SCALARS.index("steps")
-_REQUEST_STEPS = OutcomeBatch.SCALARS.index("request_steps")
+_EMITTED = COLUMN["emitted"]
+_STEPS = COLUMN["steps"]
+_REQUEST_STEPS = COLUMN["request_steps"]
 
 # A row may weigh this much more than the average one.
 _HEAVIEST: Final = 5.0

@@ -16,11 +16,10 @@ from flyball.policies.replay import Rows
 from flyball.policies.runner import Runner
 from flyball.policies.snapshot import VALUES, Meta, Snapshot
 from flyball.policies.spaces import DEPTH_SPACE, Array
-from flyball.policies.structure import Structure, measured_states
-from flyball.policies.transition import Floats, OutcomeBatch, Reason
+from flyball.policies.structure import Structure
+from flyball.policies.transition import COLUMN, Floats, Reason
 
 WARM = 50  # intervals until an engine is busy as it stays
-_COLUMN = {name: i for i, name in enumerate(OutcomeBatch.SCALARS)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +73,7 @@ class Bench:
         raw, rows = np.concatenate(seen), np.concatenate(outcomes)
         useful = _useful(rows)
         components = self.components(raw[useful], rows[useful])
-        tokens = rows[useful, _COLUMN["emitted"]] / rows[useful, _COLUMN["request_steps"]]
+        tokens = rows[useful, COLUMN["emitted"]] / rows[useful, COLUMN["request_steps"]]
         losses = components @ np.array([self.speed, 1.0 - self.speed])
         return -float((losses * tokens).sum() / tokens.sum())
 
@@ -82,10 +81,8 @@ class Bench:
         """Measured latency and cost, shape (n, 2), with what the engine's step times truly are."""
         coefficients, _, _ = self.settings.cost_model.arrays
         structure = Structure(self.settings.k_max, coefficients, self.prices)
-        depths = rows[:, 0].astype(np.intp)
-        off, prompts = structure.off_and_prompts(measured_states(raw, rows), depths)
         ratios = np.full(len(rows), self.settings.parameter_ratio)
-        batch = OutcomeBatch.from_rows(rows, off.astype(float), ratios, prompts.astype(float))
+        batch = structure.outcomes(raw, rows, ratios)
         return np.stack([latency(batch), cost(batch, self.prices)], axis=1)
 
     def _simulator(self, engines: int, seed: int) -> Simulator:
@@ -149,4 +146,4 @@ class _Engine:
 
 def _useful(outcomes: Floats) -> np.ndarray:
     """Rows that measured anything, as the learner's intake takes them."""
-    return (outcomes[:, _COLUMN["emitted"]] > 0) & (outcomes[:, _COLUMN["request_steps"]] > 0)
+    return (outcomes[:, COLUMN["emitted"]] > 0) & (outcomes[:, COLUMN["request_steps"]] > 0)

@@ -9,11 +9,9 @@ from flyball.controller.intake import outcome_rows, to_rows
 from flyball.policies.counterfactual import deeper, foretold, full_information, shallower
 from flyball.policies.spaces import MAX_DEPTH
 from flyball.policies.structure import Structure
-from flyball.policies.transition import Outcome, OutcomeBatch, outcome_row
+from flyball.policies.transition import COLUMN, Outcome, outcome_row
 from hypothesis import given
 from hypothesis import strategies as st
-
-COLUMN = {name: i for i, name in enumerate(OutcomeBatch.SCALARS)}
 
 
 def played(accepted: list[int], depth: int, seconds: float = 1.0) -> Outcome:

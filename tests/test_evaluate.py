@@ -34,7 +34,7 @@ def measured(world: World, count: int = 600) -> tuple[Rows, np.ndarray]:
     """Rows at depths drawn uniformly, and what they were worth."""
     transitions = world.transitions(count, STATES)
     rows = to_rows(transitions, outcome_rows(transitions), 0, world.parameter_ratio)
-    off = Structure(6, COEFFICIENTS, world.prices).off_seconds(rows.observations)
+    off = Structure(6, COEFFICIENTS, world.prices).decode_seconds(rows.observations)[..., 0]
     batch = OutcomeBatch.from_rows(
         rows.outcomes.astype(np.float64), off.astype(np.float64), rows.ratios.astype(np.float64)
     )

@@ -22,12 +22,11 @@ from flyball.inference.simulator.workload import (
     traced,
 )
 from flyball.policies.spaces import DEPTH_SPACE, MAX_DEPTH
-from flyball.policies.transition import ROW_SIZE, OutcomeBatch
+from flyball.policies.transition import COLUMN, ROW_SIZE
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-COLUMN = {name: i for i, name in enumerate(OutcomeBatch.SCALARS)}
 TRIED = slice(len(COLUMN), len(COLUMN) + MAX_DEPTH)
 ACCEPTED = slice(len(COLUMN) + MAX_DEPTH, ROW_SIZE)
 SURVIVAL = DEPTH_SPACE.slice("survival_1", MAX_DEPTH)

@@ -70,7 +70,7 @@ def test_no_request_counts_as_one():
 def test_off_seconds_are_those_of_depth_nought():
     world, state = World(), State(8, "easy")
     structure = Structure(6, COEFFICIENTS, world.prices)
-    assert structure.off_seconds(world.observation(state)) == pytest.approx(
+    assert structure.decode_seconds(world.observation(state))[..., 0] == pytest.approx(
         world.seconds(state)[0], rel=1e-4
     )
 

@@ -23,7 +23,7 @@ def make(world, reward=None, rows=300, **options):
     structure = Structure(6, COEFFICIENTS, world.prices)
 
     def judge(rows, speeds):
-        off = structure.off_seconds(rows.observations).astype(np.float64)
+        off = structure.decode_seconds(rows.observations)[..., 0].astype(np.float64)
         ratios = rows.ratios.astype(np.float64)
         batch = OutcomeBatch.from_rows(rows.outcomes.astype(np.float64), off, ratios)
         third = reward(batch) if reward else np.full(len(rows), np.nan)

@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, Protocol, cast
+from typing import Final, Protocol, cast
 
 import numpy as np
 
@@ -32,8 +32,8 @@ from ...inference.simulator.settings import SimulatorSettings
 from ...policies.policy import Policy
 from ...policies.prices import compute_prices
 from ...policies.spaces import SPEED_INDEX, Array
-from ...policies.structure import Structure, measured_states
-from ...policies.transition import Floats, OutcomeBatch
+from ...policies.structure import Structure
+from ...policies.transition import COLUMN, Floats
 from .figures import OFF, OURS, ratio
 from .simulated import Maker, profiled
 from .tally import Arm, Tally, collect, sums
@@ -43,7 +43,7 @@ REWARD: Final = "goodput"
 
 _SPEED: Final = 0.5  # of the knob, where the reward is swapped
 
-_EMITTED: Final = OutcomeBatch.SCALARS.index("emitted")
+_EMITTED: Final = COLUMN["emitted"]
 
 Before = Callable[[Floats], None]
 """Called with every engine's clock before an interval begins."""
@@ -80,7 +80,7 @@ class Changes:
             simulator = self._simulator(speed)
             policy = self._policy(name)
             turn = _Turn(simulator, self._half)
-            for began, raw, _, step in self._intervals(simulator, policy, turn):
+            for began, raw, step in self._intervals(simulator, policy, turn):
                 turn.see(raw)
                 values = sums(step.outcomes, self._structure.prices)
                 for i in np.flatnonzero(began >= self._half):
@@ -101,10 +101,10 @@ class Changes:
                 learner.use_reward(REWARD)
             freeze = _Freeze(self._half, learner, swap=name == "swapped")
             totals: dict[tuple[int, int], list[float]] = {}
-            for began, raw, actions, step in self._intervals(simulator, policy, freeze):
+            for began, raw, step in self._intervals(simulator, policy, freeze):
                 if not learner.frozen:
                     continue
-                rewards = self._rewards(raw, actions, step)
+                rewards = self._rewards(raw, step)
                 for i in np.flatnonzero((began >= self._half) & np.isfinite(rewards)):
                     totals.setdefault((i, int(step.phase[i])), []).append(float(rewards[i]))
             _close(policy)
@@ -131,8 +131,8 @@ class Changes:
 
     def _intervals(
         self, simulator: Simulator, policy: Policy, before: Before
-    ) -> Iterator[tuple[Floats, Array, Any, Step]]:
-        """When every interval began, what was seen then, what was chosen, and what came of it."""
+    ) -> Iterator[tuple[Floats, Array, Step]]:
+        """When every interval began, what was seen then, and what came of it."""
         raw, clock = simulator.reset(), np.zeros(simulator.engines)
         done = np.zeros(simulator.engines, bool)
         while not done.all():
@@ -140,21 +140,16 @@ class Changes:
             actions = policy.act(raw).actions
             step = simulator.step(actions)
             policy.learn(raw, actions, step.outcomes)
-            yield clock, raw, actions, step
+            yield clock, raw, step
             raw, clock, done = step.observations, step.clock, step.done
 
-    def _rewards(self, raw: Array, actions: Any, step: Step) -> Floats:
+    def _rewards(self, raw: Array, step: Step) -> Floats:
         """Of an interval of every engine; NaN where it emitted nothing."""
         found = np.full(len(raw), np.nan)
         some = np.flatnonzero(step.outcomes[:, _EMITTED] > 0)
         if len(some):
-            rows = step.outcomes[some]
-            states = measured_states(raw[some], rows)
-            off, prompts = self._structure.off_and_prompts(states, actions[some])
             ratios = np.full(len(some), self.settings.parameter_ratio)
-            batch = OutcomeBatch.from_rows(
-                rows, off.astype(np.float64), ratios, prompts.astype(np.float64)
-            )
+            batch = self._structure.outcomes(raw[some], step.outcomes[some], ratios)
             inputs = RewardInputs.of(batch, self._structure.prices, _SPEED)
             found[some] = evaluate(load_reward(REWARD), inputs)
         return found

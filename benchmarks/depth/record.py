@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
+from ...policies.files import replace_file
 from ...policies.transition import Floats
 from .tally import SUMS, Arm, Tally
 
@@ -140,9 +141,7 @@ class Record(msgspec.Struct):
     def save(self, path: Path) -> None:
         """Write it so that it is there wholly or as it was before."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.partial")
-        partial.write_bytes(msgspec.json.encode(self))
-        partial.replace(path)
+        replace_file(path, msgspec.json.encode(self))
 
 
 def load_record(path: Path) -> Record:

@@ -21,7 +21,7 @@ from .paired import paired_figures
 from .scenarios import scenarios
 from .settling import seconds_to_regret
 from .simulated import Course, Maker, SimulatedRun, merge
-from .tally import Arm, Tally
+from .tally import Arm, Tally, fixed_depths
 
 Progress = Callable[[str], None]
 
@@ -117,10 +117,6 @@ def _profile_error(options: DepthOptions) -> dict[str, float]:
     return {"simulator_step_error": profile.error_median}
 
 
-def _fixed(k_max: int) -> list[str]:
-    return [OFF.policy, *(f"fixed?depth={k}" for k in range(1, k_max + 1))]
-
-
 def _simulated(
     options: DepthOptions, make: Maker, progress: Progress
 ) -> tuple[Tally, dict[str, float]]:
@@ -132,7 +128,7 @@ def _simulated(
     engine = simulated(load_profile(options.profile)) if options.profile else None
     for settings in scenarios(options.traces, seconds, engine):
         running = SimulatedRun(settings, make, speeds, seeds, progress)
-        names = [*_fixed(settings.k_max), *options.policies, OURS]
+        names = [OFF.policy, *fixed_depths(settings.k_max), *options.policies, OURS]
         tallies[settings.name], courses = running.run(names)
         settled.append(_settled(settings, tallies[settings.name], courses, len(seeds)))
     progress("changes while serving: the knob, the reward")

@@ -18,7 +18,7 @@ from .figures import OFF, OURS
 from .live import LiveOptions, LiveRun
 from .options import DepthOptions
 from .record import Record, Setup, check_setup, load_record
-from .tally import Arm
+from .tally import Arm, fixed_depths
 
 Progress = Callable[[str], None]
 
@@ -88,7 +88,7 @@ def live_arms(options: DepthOptions) -> list[Arm]:
     """
     speeds = options.sized_speeds
     named = [p for p in options.policies if p.startswith("fixed?depth=")]
-    fixed = named or [f"fixed?depth={k}" for k in range(1, options.k_max + 1)]
+    fixed = named or fixed_depths(options.k_max)
     peers = [p for p in options.policies if p not in {*named, OFF.policy, OURS}]
     arms = [OFF, *(Arm(p) for p in fixed), *(Arm(p, speeds[-1]) for p in peers)]
     return list(dict.fromkeys([*arms, *(Arm(OURS, speed) for speed in speeds)]))

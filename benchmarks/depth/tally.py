@@ -40,6 +40,11 @@ class Arm:
         return self.policy if self.speed is None else f"{self.policy} at {self.speed:g}"
 
 
+def fixed_depths(k_max: int) -> list[str]:
+    """The policies of every depth from 1 on."""
+    return [f"fixed?depth={k}" for k in range(1, k_max + 1)]
+
+
 def sums(outcomes: Floats, prices: Prices) -> Floats:
     """What each outcome row, shape (n, ROW_SIZE), adds: shape (n, len(SUMS))."""
     nothing = np.zeros(len(outcomes))

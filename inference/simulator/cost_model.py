@@ -9,9 +9,7 @@ import numpy.typing as npt
 
 from ...policies.spaces import MAX_DEPTH
 from ...policies.step_time import FEATURES
-from ...policies.transition import Floats, OutcomeBatch
-
-_COLUMN = {name: i for i, name in enumerate(OutcomeBatch.SCALARS)}
+from ...policies.transition import COLUMN, Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,10 +83,10 @@ class CostModel:
         Args:
             rows: as ``outcome_row`` makes them, shape (n, ROW_SIZE).
         """
-        steps = np.maximum(rows[:, _COLUMN["steps"]], 1.0)
-        batch = rows[:, _COLUMN["request_steps"]] / steps
-        context = rows[:, _COLUMN["context"]] / steps
-        prefill = rows[:, _COLUMN["prefill"]] / steps
+        steps = np.maximum(rows[:, COLUMN["steps"]], 1.0)
+        batch = rows[:, COLUMN["request_steps"]] / steps
+        context = rows[:, COLUMN["context"]] / steps
+        prefill = rows[:, COLUMN["prefill"]] / steps
         return self.seconds(batch, context, batch, 0.0, prefill)
 
     def _factor(self, batch: Floats, depth: Floats) -> Floats:

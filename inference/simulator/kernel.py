@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ...policies.transition import Floats, OutcomeBatch
+from ...policies.transition import COLUMN, Floats
 from .arrivals import await_work, begin
 from .compiling import compiled
 from .estimates import learn_interval, start_estimates
@@ -26,8 +26,8 @@ from .traces import Integers
 _OTHER: Final = 1.5  # as in inference.governor
 _IDLE: Final = 0.5
 
-_DEPTH: Final = OutcomeBatch.SCALARS.index("depth")
-_SWITCHED: Final = OutcomeBatch.SCALARS.index("switched")
+_DEPTH: Final = COLUMN["depth"]
+_SWITCHED: Final = COLUMN["switched"]
 
 
 @compiled

@@ -6,7 +6,7 @@ import math
 from typing import Final
 
 from ...policies.spaces import MAX_DEPTH
-from ...policies.transition import Floats, OutcomeBatch
+from ...policies.transition import COLUMN, Floats
 from .compiling import NOISE, compiled, draw_key, normal, uniform
 from .estimates import learn_verification
 from .observing import meter_step
@@ -14,18 +14,17 @@ from .scheduling import release
 from .state import Record, Records, World
 from .traces import Integers
 
-_COLUMN: Final = {name: i for i, name in enumerate(OutcomeBatch.SCALARS)}
-_SECONDS: Final = _COLUMN["seconds"]
-_STEPS: Final = _COLUMN["steps"]
-_REQUEST_SECONDS: Final = _COLUMN["request_seconds"]
-_REQUEST_STEPS: Final = _COLUMN["request_steps"]
-_EMITTED: Final = _COLUMN["emitted"]
-_DRAFTED: Final = _COLUMN["drafted"]
-_VERIFIED: Final = _COLUMN["verified"]
-_PREFILL: Final = _COLUMN["prefill"]
-_CONTEXT: Final = _COLUMN["context"]
-_FINISHED: Final = _COLUMN["finished"]
-_TRIED: Final = len(_COLUMN)
+_SECONDS: Final = COLUMN["seconds"]
+_STEPS: Final = COLUMN["steps"]
+_REQUEST_SECONDS: Final = COLUMN["request_seconds"]
+_REQUEST_STEPS: Final = COLUMN["request_steps"]
+_EMITTED: Final = COLUMN["emitted"]
+_DRAFTED: Final = COLUMN["drafted"]
+_VERIFIED: Final = COLUMN["verified"]
+_PREFILL: Final = COLUMN["prefill"]
+_CONTEXT: Final = COLUMN["context"]
+_FINISHED: Final = COLUMN["finished"]
+_TRIED: Final = len(COLUMN)
 _ACCEPTED: Final = _TRIED + MAX_DEPTH
 
 

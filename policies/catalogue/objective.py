@@ -10,17 +10,15 @@ import numpy.typing as npt
 from ..policy import Integers
 from ..prices import cost, latency
 from ..spaces import DEPTH_SPACE, MAX_DEPTH, SPEED_INDEX, Array
-from ..structure import Structure, measured_states
-from ..transition import Floats, OutcomeBatch
+from ..structure import Structure
+from ..transition import COLUMN, Floats
 from .options import Objective
 
 BATCH: Final = DEPTH_SPACE.index("batch")
 CONTEXT: Final = DEPTH_SPACE.index("context")
-PREFILL: Final = DEPTH_SPACE.index("prefill")
 ACCEPTANCE: Final = DEPTH_SPACE.slice("acceptance_1", MAX_DEPTH)
 SURVIVAL: Final = DEPTH_SPACE.slice("survival_1", MAX_DEPTH)
 
-COLUMN: Final = {name: i for i, name in enumerate(OutcomeBatch.SCALARS)}
 """Where the scalars of an outcome row are."""
 
 TRIED: Final = slice(len(COLUMN), len(COLUMN) + MAX_DEPTH)
@@ -88,11 +86,7 @@ def rewards(structure: Structure, raw: Array, outcomes: Floats, objective: Objec
         Shape (n,); NaN where nothing was measured.
     """
     unknown = np.full(len(raw), np.nan)  # neither component reads the ratio of parameters
-    depths = outcomes[:, COLUMN["depth"]].astype(np.int64)
-    off, prompts = structure.off_and_prompts(measured_states(raw, outcomes), depths)
-    batch = OutcomeBatch.from_rows(
-        outcomes, off.astype(np.float64), unknown, prompts.astype(np.float64)
-    )
+    batch = structure.outcomes(raw, outcomes, unknown)
     seconds = latency(batch)
     if objective == "throughput":
         return 1.0 / np.maximum(seconds, 1.0 / (MAX_DEPTH + 1.0))
