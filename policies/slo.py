@@ -1,0 +1,157 @@
+"""Service-level objectives of requests: what they may be, by name or one by one.
+
+A request may promise its client a time to first token (TTFT), a mean time per output token after
+the first (TPOT), and a deadline for its last token. All are measured from its arrival.
+"""
+
+from __future__ import annotations
+
+import math
+import reprlib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+
+class SloError(ValueError):
+    """An objective that makes no sense, with its field's name and what is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slo:
+    """The objectives of one request, seconds; infinite where it has none.
+
+    Attributes:
+        ttft: from arrival to the first token.
+        tpot: per output token after the first, mean over the request.
+        deadline: from arrival to the last token.
+        name: of the class that it is counted in; "" for none.
+    """
+
+    ttft: float = math.inf
+    tpot: float = math.inf
+    deadline: float = math.inf
+    name: str = ""
+
+    @property
+    def bound(self) -> bool:
+        """Whether there is any objective."""
+        return min(self.ttft, self.tpot, self.deadline) < math.inf
+
+
+NO_SLO: Final = Slo()
+
+BOUNDS: Final[dict[str, tuple[float, float]]] = {
+    "ttft_ms": (1.0, 86_400_000.0),
+    "tpot_ms": (0.1, 600_000.0),
+    "deadline_ms": (1.0, 86_400_000.0),
+}
+"""Fields of an objective, and least and greatest milliseconds."""
+
+
+def check_field(name: str, value: object, shown: str | None = None) -> float:
+    """One field of an objective from outside, in seconds.
+
+    Args:
+        name: one of ``BOUNDS``.
+        value: a number, or text that is one.
+        shown: what the field is called where the value comes from, if otherwise.
+
+    Raises:
+        SloError: naming the field and what is allowed.
+    """
+    low, high = BOUNDS[name]
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not low <= number <= high:
+        raise SloError(
+            f"{shown or name} must be a number of milliseconds from {low:g} to {high:,.0f}, "
+            f"not {reprlib.repr(value)}"
+        )
+    return number / 1e3
+
+
+def make_slo(fields: Mapping[str, object], base: Slo = NO_SLO) -> Slo:
+    """Objectives from fields such as ``{"ttft_ms": 500}``; those not given are the base's.
+
+    Raises:
+        SloError: naming the field and what is allowed.
+    """
+    unknown = sorted({*map(str, fields)} - {*BOUNDS})
+    if unknown:
+        raise SloError(f"no objective {unknown[0][:80]!r}; there are {', '.join(BOUNDS)}")
+    seconds = {name: check_field(name, value) for name, value in fields.items()}
+    return Slo(
+        ttft=seconds.get("ttft_ms", base.ttft),
+        tpot=seconds.get("tpot_ms", base.tpot),
+        deadline=seconds.get("deadline_ms", base.deadline),
+        name=base.name,
+    )
+
+
+_LONGEST: Final = 64  # characters of a class's name
+
+
+@dataclass(frozen=True)
+class SloClasses:
+    """Classes of objectives by name.
+
+    Attributes:
+        classes: the objectives of each.
+    """
+
+    classes: Mapping[str, Slo] = field(default_factory=dict)
+
+    def get(self, name: object) -> Slo:
+        """A class by its name.
+
+        Raises:
+            SloError: listing the names that exist.
+        """
+        if isinstance(name, str) and name in self.classes:
+            return self.classes[name]
+        names = ", ".join(self.classes) or "none"
+        raise SloError(f"no SLO class {reprlib.repr(name)}; there are: {names}")
+
+
+def parse_classes(table: Mapping[str, object]) -> SloClasses:
+    """Classes from a table of tables, such as ``{"chat": {"ttft_ms": 500, "tpot_ms": 50}}``.
+
+    Raises:
+        SloError: naming the class and the field.
+    """
+    found = {}
+    for name, fields in table.items():
+        if not (0 < len(name) <= _LONGEST and isinstance(fields, Mapping)):
+            raise SloError(f"SLO class {reprlib.repr(name)} must be a table of {', '.join(BOUNDS)}")
+        try:
+            found[name] = make_slo(fields, Slo(name=name))
+        except SloError as e:
+            raise SloError(f"SLO class {name!r}: {e}") from None
+    return SloClasses(found)
+
+
+def load_classes(path: Path) -> SloClasses:
+    """Classes from a TOML file with one table per class.
+
+    Raises:
+        SloError: naming the file and what is wrong with it.
+    """
+    try:
+        return parse_classes(tomllib.loads(path.read_text()))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, SloError) as e:
+        raise SloError(f"{path}: {e}") from None
+
+
+DEFAULT_CLASSES: Final = parse_classes(
+    {
+        "tight": {"ttft_ms": 1000, "tpot_ms": 50},
+        "loose": {"ttft_ms": 5000, "tpot_ms": 150},
+        "none": {},
+    }
+)
+"""Classes where nobody configured others."""
