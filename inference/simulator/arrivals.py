@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ...policies.spaces import MAX_DEPTH
-from .compiling import DRIFT, GAP, REQUEST, compiled, draw_key, gamma, normal, uniform
+from .compiling import DRIFT, GAP, OBJECTIVE, REQUEST, compiled, draw_key, gamma, normal, uniform
 from .state import Record, Records, World
 
 _FAR = 2**32  # requests of one visit to a phase are numbered below it
@@ -129,10 +129,19 @@ def _push(world: World, engine: Record, waiting: Records, at: float, totals: Rec
     one.generated = min(max(generated, 1), p.max_model_len - one.prompt)
     _drift(world, engine, at)
     one.offset = engine.drift[one.kind] + kind.effect * normal(key, 3)
+    one.slo = _slo(world.slos, uniform(draw_key(engine.seed, OBJECTIVE, number), 0))
     engine.queued += 1
     engine.number += 1
     engine.arrivals += 1
     totals.arrived += 1
+
+
+@compiled
+def _slo(slos: Records, draw: float) -> int:
+    for i in range(len(slos) - 1):
+        if draw < slos[i].share:
+            return i
+    return len(slos) - 1
 
 
 @compiled

@@ -126,6 +126,14 @@ class Simulator:
         """Sums since the reset, one record of ``records.TOTALS`` per engine, shape (n,)."""
         return self._fleet.totals.copy()
 
+    def results(self, engine: int) -> Records:
+        """The requests of one engine that ended so far, records of ``records.RESULT``, as they ended.
+
+        At most ``settings.results`` are kept.
+        """
+        ended = int(self._fleet.totals["finished"][engine])
+        return self._fleet.results[engine, :ended].copy()
+
     def off_seconds(self, outcomes: Floats) -> Floats:
         """Seconds per step without speculation in the states of outcomes, the truth: shape (n,)."""
         return self.settings.cost_model.off_seconds(outcomes)

@@ -19,6 +19,7 @@ from .compiling import compiled
 from .estimates import learn_interval, start_estimates
 from .landing import land
 from .observing import observe
+from .planning import plan_step
 from .scheduling import schedule
 from .state import Fleet, Record, World
 from .traces import Integers
@@ -74,6 +75,7 @@ def _begin_interval(engine: Record, depth: int, row: Floats) -> None:
     row[_DEPTH] = depth
     row[_SWITCHED] = engine.drafted >= 0 and depth != engine.depth
     engine.depth = depth
+    engine.held = depth
     engine.steps = 0
 
 
@@ -91,12 +93,15 @@ def _step(world: World, fleet: Fleet, e: int) -> bool:
         observe(world, engine, requests, order, estimate, speed, out)
         return True
     engine.idled = engine.drafted >= 0 and engine.clock - engine.last_landing > _IDLE
+    if world.parameters[0].planner:
+        engine.depth = engine.held
+        plan_step(world, engine, requests, order, waiting, estimate)
     schedule(world, engine, requests, order, waiting, totals)
     engine.steps += 1
     due = _is_due(world.parameters[0].interval, engine)
     if due:
         observe(world, engine, requests, order, estimate, speed, out)
-    land(world, engine, requests, order, estimate, totals, fleet.rows[e])
+    land(world, engine, requests, order, estimate, totals, fleet.rows[e], fleet.results[e])
     if engine.steps == 1:
         # The last drafts of the interval before are verified.
         learn_interval(estimate)

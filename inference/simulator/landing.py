@@ -37,6 +37,7 @@ def land(
     estimate: Record,
     totals: Record,
     row: Floats,
+    results: Records,
 ) -> None:
     """Let the step that was scheduled take its time and have its effect."""
     # A step that drafts to another depth than it verifies is the doing of two decisions.
@@ -51,7 +52,7 @@ def land(
             _prefilled(engine, request, totals)
         elif request.tokens > 0:
             _decoded(engine, request, estimate, totals, counted, row)
-    _leave(engine, requests, order, totals)
+    _leave(engine, requests, order, totals, results)
     emitted, finished = totals.emitted - emitted_before, totals.finished - finished_before
     meter_step(engine, seconds, emitted)
     _total(engine, totals, seconds)
@@ -102,6 +103,7 @@ def _prefilled(engine: Record, request: Record, totals: Record) -> None:
     if request.computed < request.goal or request.tokens == 0:
         return
     if request.emitted == 0:
+        request.first = engine.clock
         totals.started += 1
         totals.first_token_seconds += engine.clock - request.arrival
     request.emitted += 1
@@ -140,7 +142,9 @@ def count_accepted(request: Record, drafts: int) -> int:
 
 
 @compiled
-def _leave(engine: Record, requests: Records, order: Integers, totals: Record) -> None:
+def _leave(
+    engine: Record, requests: Records, order: Integers, totals: Record, results: Records
+) -> None:
     """Let finished requests go; the others stay in their order."""
     kept = 0
     for i in range(engine.running):
@@ -148,6 +152,8 @@ def _leave(engine: Record, requests: Records, order: Integers, totals: Record) -
         request = requests[slot]
         if request.emitted >= request.generated:
             release(engine, request)
+            if totals.finished < len(results):
+                _record(results[totals.finished], engine, request)
             totals.finished += 1
             totals.finished_tokens += request.generated
             totals.end_to_end_seconds += engine.clock - request.arrival
@@ -156,6 +162,16 @@ def _leave(engine: Record, requests: Records, order: Integers, totals: Record) -
             order[kept] = slot
             kept += 1
     engine.running = kept
+
+
+@compiled
+def _record(result: Record, engine: Record, request: Record) -> None:
+    result.slo = request.slo
+    result.arrival = request.arrival
+    result.first = request.first
+    result.end = engine.clock
+    result.prompt = request.prompt
+    result.tokens = request.generated
 
 
 @compiled

@@ -25,6 +25,17 @@ PARAMETERS: Final = np.dtype(
         ("drift_sigma", "f8"),
         ("drift_every", "f8"),
         ("drift_memory", "f8"),
+        ("x", "f8", (8,)),
+        ("planner", "i8"),  # index into settings.PLANNERS
+    ]
+)
+
+SLO: Final = np.dtype(
+    [
+        ("ttft", "f8"),
+        ("tpot", "f8"),
+        ("deadline", "f8"),
+        ("share", "f8"),  # of the requests, cumulative
     ]
 )
 
@@ -56,6 +67,7 @@ WAITING: Final = np.dtype(
         ("prompt", "i8"),
         ("generated", "i8"),
         ("offset", "f8"),  # on the logit of its acceptance: drift and its own effect
+        ("slo", "i8"),  # which of the workload's
     ]
 )
 
@@ -64,14 +76,16 @@ REQUEST: Final = np.dtype(
         ("key", "u8"),  # of its acceptance draws
         ("named", "i8"),
         ("slot", "i8"),
+        ("slo", "i8"),  # which of the workload's
         ("arrival", "f8"),
+        ("first", "f8"),  # when its first token came
         ("generated", "i8"),  # tokens it will generate
         ("emitted", "i8"),
         ("prompt", "i8"),
         ("goal", "i8"),  # tokens to compute before it decodes: more after a preemption
         ("computed", "i8"),
         ("blocks", "i8"),
-        ("drafts", "i8"),  # made for it by the step before
+        ("drafts", "i8"),  # made for it by the step before, as far as they are to be verified
         ("tokens", "i8"),  # scheduled in this step
         ("acceptance", "f8", (MAX_DEPTH,)),
         ("tried", "f8"),  # its own history, decayed
@@ -123,6 +137,11 @@ ENGINE: Final = np.dtype(
         ("rate", "f8"),
         ("step_ms", "f8"),
         ("per_request", "f8"),
+        # The plan of the next step.
+        ("prompt_tokens", "i8"),  # most of them
+        ("held", "i8"),
+        ("admissions", "i8"),
+        ("worth", "f8"),  # tokens per second that decoding gives at best
         ("prefill_average", "f8"),
     ]
 )
@@ -158,6 +177,18 @@ ESTIMATE: Final = np.dtype(
         ("credibility", "f8", (CLASSES,)),
     ]
 )
+
+RESULT: Final = np.dtype(
+    [
+        ("slo", "i8"),
+        ("arrival", "f8"),
+        ("first", "f8"),
+        ("end", "f8"),
+        ("prompt", "i8"),
+        ("tokens", "i8"),
+    ]
+)
+"""A request that ended; times in virtual seconds."""
 
 TOTALS: Final = np.dtype(
     [

@@ -25,19 +25,23 @@ def schedule(
     """Give requests their tokens of the next step: first those running, then those that wait."""
     p = world.parameters[0]
     budget = p.max_num_batched_tokens
+    prompts = engine.prompt_tokens if p.planner else budget
     preemptions = totals.preemptions
     i = 0
     while i < engine.running:
         request = requests[order[i]]
-        tokens = min(_wanted(request), budget)
+        decodes = request.computed >= request.goal
+        tokens = min(_wanted(request), budget if decodes else min(budget, prompts))
         if _grow(engine, p, request, tokens):
             request.tokens = tokens
             budget -= tokens
+            prompts -= 0 if decodes else tokens
             i += 1
         else:
             # The one admitted last makes room, be it this one.
             _preempt(engine, requests, order)
             totals.preemptions += 1
+    budget = min(budget, prompts)
     while totals.preemptions == preemptions and budget > 0 and engine.running < p.max_num_seqs:
         tokens = _admit(world, engine, requests, order, waiting, budget)
         if tokens == 0:
@@ -123,6 +127,7 @@ def _admit(
         _grow(engine, p, request, tokens)
         engine.head = (engine.head + 1) % len(waiting)
         engine.queued -= 1
+        engine.admissions = 0 if engine.clock - one.arrival > p.x[6] else engine.admissions + 1
     request.tokens = tokens
     engine.running += 1
     return int(tokens)
@@ -135,7 +140,9 @@ def _seat(world: World, engine: Record, request: Record, one: Record) -> None:
     request.key = draw_key(engine.seed, ACCEPTANCE, one.number)
     request.named = kind.slot
     request.slot = max(kind.slot, 0)
+    request.slo = one.slo
     request.arrival = one.arrival
+    request.first = 0.0
     request.generated = one.generated
     request.emitted = 0
     request.prompt = one.prompt

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 from ...policies.spaces import MAX_DEPTH, check_depth
 from .cost_model import CostModel
 from .workload import Workload
+
+
+PLANNERS: Final = ("uniform", "flyball")
+"""Whoever plans single steps: nobody, so that every request verifies all drafts of the interval's
+depth and waits in the order of arrival; or flyball."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +37,8 @@ class SimulatorSettings:
             is left of it is all that an observation tells of their remaining tokens.
         horizon: seconds of virtual time after which a simulation is done.
         queue: waiting requests that are held; later ones wait outside, unseen, none is lost.
+        planner: who plans single steps, one of ``PLANNERS``.
+        results: finished requests that are recorded one by one; 0 for none.
 
     Raises:
         ValueError: if a number makes no sense.
@@ -51,6 +59,9 @@ class SimulatorSettings:
     max_tokens: int = 1024
     horizon: float = math.inf
     queue: int = 1024
+    planner: str = "uniform"
+    results: int = 0
+    x: tuple = (1.0, 8.0, 1.0, 256.0, 1.3, 50.0, 0.0, 0.0)
 
     def __post_init__(self) -> None:
         if not 1 <= self.k_max <= MAX_DEPTH:
@@ -63,6 +74,8 @@ class SimulatorSettings:
             raise ValueError("max_model_len must leave room for a prompt and an output: 2 tokens")
         if not 0 < self.parameter_ratio <= 10:
             raise ValueError(f"parameter_ratio must be in (0, 10], not {self.parameter_ratio}")
+        if self.planner not in PLANNERS:
+            raise ValueError(f"no planner {self.planner!r}; there are {', '.join(PLANNERS)}")
         if not self.horizon > 0:
             raise ValueError(f"horizon must be above 0 s, not {self.horizon}")
         if self.kv_blocks * self.block_size < self.max_model_len + MAX_DEPTH:

@@ -7,10 +7,22 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ...policies.slo import NO_SLO
 from ...policies.spaces import BEHAVIOURS, DEPTH_SPACE
 from ...policies.transition import Floats
-from .records import ENGINE, ESTIMATE, KIND, PARAMETERS, PHASE, REQUEST, TOTALS, WAITING
-from .settings import SimulatorSettings
+from .records import (
+    ENGINE,
+    ESTIMATE,
+    KIND,
+    PARAMETERS,
+    PHASE,
+    REQUEST,
+    RESULT,
+    SLO,
+    TOTALS,
+    WAITING,
+)
+from .settings import PLANNERS, SimulatorSettings
 from .traces import Integers
 from .workload import Phase, RequestClass, Workload
 
@@ -26,6 +38,7 @@ class World(NamedTuple):
     parameters: Records
     kinds: Records
     phases: Records
+    slos: Records
     arrivals: Floats
     context: Integers
     generated: Integers
@@ -46,6 +59,7 @@ class Fleet(NamedTuple):
     observations: npt.NDArray[np.float32]
     rows: Floats
     speed: Floats
+    results: Records
 
 
 def make_world(settings: SimulatorSettings) -> World:
@@ -54,8 +68,9 @@ def make_world(settings: SimulatorSettings) -> World:
     coefficients, grid_batches, grid = settings.cost_model.arrays
     parameters = np.zeros(1, PARAMETERS)
     for name in PARAMETERS.names or ():
-        if hasattr(settings, name):
+        if name != "planner" and hasattr(settings, name):
             parameters[name] = getattr(settings, name)
+    parameters["planner"] = PLANNERS.index(settings.planner)
     parameters["horizon"] = min(settings.horizon, workload.seconds)
     parameters["noise"] = settings.cost_model.noise
     parameters["drift_sigma"] = drift.sigma
@@ -66,6 +81,7 @@ def make_world(settings: SimulatorSettings) -> World:
         parameters,
         _kinds(workload.classes),
         np.concatenate([_phase(phase, workload) for phase in workload.phases]),
+        _slos(workload),
         np.zeros(0) if trace is None else np.ascontiguousarray(trace.arrivals, np.float64),
         np.zeros(0, np.int64) if trace is None else np.ascontiguousarray(trace.context, np.int64),
         np.zeros(0, np.int64) if trace is None else np.ascontiguousarray(trace.generated, np.int64),
@@ -88,6 +104,7 @@ def make_fleet(settings: SimulatorSettings, n: int, row_size: int) -> Fleet:
         observations=np.zeros((n, DEPTH_SPACE.size), np.float32),
         rows=np.zeros((n, row_size)),
         speed=np.full(n, 0.5),
+        results=np.zeros((n, settings.results), RESULT),
     )
 
 
@@ -101,6 +118,17 @@ def _kinds(classes: tuple[RequestClass, ...]) -> Records:
         record["effect"] = kind.effect
         record["prompt"] = kind.prompt.log
         record["output"] = kind.output.log
+    return out
+
+
+def _slos(workload: Workload) -> Records:
+    """The workload's objectives; one that asks nothing where it has none."""
+    shares = workload.slos or ((NO_SLO, 1.0),)
+    out = np.zeros(len(shares), SLO)
+    for record, (slo, _) in zip(out, shares, strict=True):
+        record["ttft"], record["tpot"], record["deadline"] = slo.ttft, slo.tpot, slo.deadline
+    weights = np.array([weight for _, weight in shares])
+    out["share"] = np.cumsum(weights) / weights.sum()
     return out
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from ...policies.slo import Slo
 from ...policies.spaces import BEHAVIOURS, CLASSES, MAX_DEPTH
 from .traces import Trace
 
@@ -143,6 +144,7 @@ class Workload:
         repeat: else the simulation ends with the last phase.
         trace: arrivals and lengths, with classes drawn by the phases' mixes; it has no text.
         drift: of the acceptance.
+        slos: objectives of the requests, each with its weight, drawn at random; () for none.
     """
 
     classes: tuple[RequestClass, ...] = (TOOL_CALLS, CODE, PROSE)
@@ -150,6 +152,7 @@ class Workload:
     repeat: bool = True
     trace: Trace | None = None
     drift: Drift = Drift()
+    slos: tuple[tuple[Slo, float], ...] = ()
 
     def __post_init__(self) -> None:
         names = [c.name for c in self.classes]
@@ -161,6 +164,9 @@ class Workload:
             raise ValueError("a workload has at least one phase")
         for phase in self.phases:
             self._check_phase(phase, names)
+        weights = [weight for _, weight in self.slos]
+        if weights and (min(weights) < 0 or not 0 < sum(weights) < math.inf):
+            raise ValueError(f"the weights of objectives must be at least 0, one above: {weights}")
 
     def _check_phase(self, phase: Phase, names: list[str]) -> None:
         own = phase.rate is not None or phase.concurrency is not None
