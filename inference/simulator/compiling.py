@@ -54,6 +54,7 @@ REQUEST: Final = 2
 GAP: Final = 3
 DRIFT: Final = 4
 NOISE: Final = 5
+CONFIDENCE: Final = 6
 OBJECTIVE: Final = 7
 
 _GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)

@@ -44,6 +44,7 @@ KIND: Final = np.dtype(
         ("slot", "i8"),  # of the class in observations; -1 where requests do not name it
         ("logits", "f8", (MAX_DEPTH,)),
         ("effect", "f8"),
+        ("sensitivity", "f8"),  # of the drafter's confidence to acceptance
         ("prompt", "f8", (2,)),  # mean and standard deviation of the logarithm
         ("output", "f8", (2,)),
     ]

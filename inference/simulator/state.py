@@ -116,6 +116,7 @@ def _kinds(classes: tuple[RequestClass, ...]) -> Records:
         slot += kind.named
         record["logits"] = kind.logits
         record["effect"] = kind.effect
+        record["sensitivity"] = kind.sensitivity
         record["prompt"] = kind.prompt.log
         record["output"] = kind.output.log
     return out
