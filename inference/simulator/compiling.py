@@ -1,52 +1,33 @@
-"""Compiling of the simulator's inner loops, and the random draws they share.
+"""The random draws that the simulator's compiled loops share.
 
 Draws come from no stream but from a hash of what they are for (splitmix64, Steele et al. 2014):
 the seed, the purpose, the request and the position. So arms that decide differently meet the
 same luck, which is what makes their comparison a paired one.
-
-Numba keeps what it compiled beside these files, and by itself notices a change of a function's
-own file only, not of what it calls or of constants. So all of it is removed here, on import,
-when a source is newer.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import numpy as np
-from numba import njit
 
-from ...policies import spaces, survival, transition
+from ...policies import spaces
+from ...policies.compiling import compiled, forget_stale
 from .. import requests
 
-F = TypeVar("F", bound=Callable[..., object])
+_HERE: Final = Path(__file__).parent
+_USED: Final = (requests,)  # beside the policies
 
-
-def compiled(function: F) -> F:
-    """Compile a function when it is first called; the result is kept on disk."""
-    compiling: Callable[[F], F] = njit(cache=True, nogil=True, error_model="numpy")
-    return compiling(function)
-
-
-def _forget_stale() -> None:
-    """Remove what was compiled from older sources."""
-    here = Path(__file__).parent
-    sources = [*here.glob("*.py"), *(Path(module.__file__ or "") for module in _USED)]
-    kept = [*here.glob("__pycache__/*.nb[ci]")]
-    with suppress(OSError):  # where nothing can be removed, numba keeps nothing here either
-        newest = max(path.stat().st_mtime for path in sources)
-        if any(path.stat().st_mtime < newest for path in kept):
-            for path in kept:
-                path.unlink(missing_ok=True)
-
-
-_USED: Final = (spaces, transition, survival, requests)  # their constants are compiled in
-
-_forget_stale()
+forget_stale(
+    _HERE,
+    [
+        *_HERE.glob("*.py"),
+        *Path(spaces.__file__).parent.glob("*.py"),
+        *(Path(module.__file__ or "") for module in _USED),
+    ],
+)
 
 # What a draw is for.
 ACCEPTANCE: Final = 1

@@ -21,9 +21,12 @@ from .landing import land
 from .observing import observe
 from .planning import plan_step
 from .scheduling import schedule
+from .settings import PLANNERS
 from .state import Fleet, Record, World
 from .traces import Integers
 
+FLYBALL: Final = PLANNERS.index("flyball")
+LENGTH: Final = 128.0  # of outputs, tokens, before any was seen
 _OTHER: Final = 1.5  # as in inference.governor
 _IDLE: Final = 0.5
 
@@ -44,6 +47,7 @@ def start(world: World, fleet: Fleet) -> None:
         engine.depth = p.static_depth
         engine.drafted = -1
         engine.per_request = 1.0
+        engine.length = LENGTH
         start_estimates(fleet.estimates[e])
         begin(world, engine)
         engine.done = not await_work(world, engine, waiting, totals)
@@ -93,9 +97,9 @@ def _step(world: World, fleet: Fleet, e: int) -> bool:
         observe(world, engine, requests, order, estimate, speed, out)
         return True
     engine.idled = engine.drafted >= 0 and engine.clock - engine.last_landing > _IDLE
-    if world.parameters[0].planner:
+    if world.parameters[0].planner == FLYBALL:
         engine.depth = engine.held
-        plan_step(world, engine, requests, order, waiting, estimate)
+        plan_step(world, engine, requests, order, waiting, estimate, speed)
     schedule(world, engine, requests, order, waiting, totals)
     engine.steps += 1
     due = _is_due(world.parameters[0].interval, engine)

@@ -7,12 +7,19 @@ from typing import Final
 
 from ...policies.spaces import MAX_DEPTH
 from ...policies.transition import COLUMN, Floats
+from .adaspec import draft
 from .compiling import NOISE, compiled, draw_key, normal, uniform
 from .estimates import learn_verification
 from .observing import meter_step
 from .scheduling import release
+from .settings import PLANNERS
 from .state import Record, Records, World
+from .steps import expected_seconds
 from .traces import Integers
+
+ADASPEC: Final = PLANNERS.index("adaspec")
+
+_RATE: Final = 0.05  # of the moving average of lengths, per request that ends
 
 _SECONDS: Final = COLUMN["seconds"]
 _STEPS: Final = COLUMN["steps"]
@@ -42,16 +49,24 @@ def land(
     """Let the step that was scheduled take its time and have its effect."""
     # A step that drafts to another depth than it verifies is the doing of two decisions.
     counted = engine.drafted == engine.depth and engine.decoding > 0
-    seconds = _seconds(world, engine)
-    engine.clock += seconds
-    engine.last_landing = engine.clock
     emitted_before, finished_before = totals.emitted, totals.finished
     for i in range(engine.running):
         request = requests[order[i]]
         if request.computed < request.goal:
-            _prefilled(engine, request, totals)
+            _prefilled(request, totals)
         elif request.tokens > 0:
             _decoded(engine, request, estimate, totals, counted, row)
+    if world.parameters[0].planner >= ADASPEC:
+        draft(world, engine, requests, order)
+    else:
+        for i in range(engine.running):
+            request = requests[order[i]]
+            if request.tokens > 0:
+                request.drafts = engine.depth
+    seconds = _seconds(world, engine)
+    engine.clock += seconds
+    engine.last_landing = engine.clock
+    _first_tokens(engine, requests, order, totals)
     _leave(engine, requests, order, totals, results)
     emitted, finished = totals.emitted - emitted_before, totals.finished - finished_before
     meter_step(engine, seconds, emitted)
@@ -62,14 +77,9 @@ def land(
 
 @compiled
 def _seconds(world: World, engine: Record) -> float:
-    """What ``CostModel.seconds`` gives, times the noise."""
-    c = world.coefficients
-    drafted = engine.verified - engine.decoding
-    seconds = c[0] + c[1] * engine.decoding + c[2] * engine.depth + c[3] * drafted
-    seconds += c[4] * engine.prefill + c[5] * engine.context
-    if world.grid.size > 1:
-        batch = max(engine.decoding, 1)
-        seconds *= _factor(world.grid_batches, world.grid, math.log2(batch), drafted / batch)
+    """What the step took: what is expected, times the noise."""
+    e = engine
+    seconds = expected_seconds(world, e.decoding, e.context, e.verified, e.depth, e.prefill)
     sigma = world.parameters[0].noise
     engine.launches += 1
     if sigma > 0.0:
@@ -79,36 +89,24 @@ def _seconds(world: World, engine: Record) -> float:
 
 
 @compiled
-def _factor(batches: Floats, grid: Floats, batch: float, depth: float) -> float:
-    row = 0
-    while row + 2 < len(batches) and batches[row + 1] <= batch:
-        row += 1
-    lower, below = row, 0.0
-    if len(batches) > 1:
-        lower = row + 1
-        below = min(max((batch - batches[row]) / (batches[lower] - batches[row]), 0.0), 1.0)
-    depth = min(depth, grid.shape[1] - 1.0)
-    left = int(depth)
-    right = min(left + 1, grid.shape[1] - 1)
-    away = depth - left
-    at_row = grid[row, left] * (1.0 - away) + grid[row, right] * away
-    at_lower = grid[lower, left] * (1.0 - away) + grid[lower, right] * away
-    return float(at_row * (1.0 - below) + at_lower * below)
-
-
-@compiled
-def _prefilled(engine: Record, request: Record, totals: Record) -> None:
+def _prefilled(request: Record, totals: Record) -> None:
     """A chunk of a prompt is done; with the last one comes a token."""
     request.computed += request.tokens
     if request.computed < request.goal or request.tokens == 0:
         return
-    if request.emitted == 0:
-        request.first = engine.clock
-        totals.started += 1
-        totals.first_token_seconds += engine.clock - request.arrival
     request.emitted += 1
-    request.drafts = engine.depth
     totals.prompted += 1
+
+
+@compiled
+def _first_tokens(engine: Record, requests: Records, order: Integers, totals: Record) -> None:
+    """Note when requests got their first token."""
+    for i in range(engine.running):
+        request = requests[order[i]]
+        if request.emitted > 0 and request.first == 0.0:
+            request.first = engine.clock
+            totals.started += 1
+            totals.first_token_seconds += engine.clock - request.arrival
 
 
 @compiled
@@ -128,7 +126,6 @@ def _decoded(
     emitted = min(accepted + 1, request.generated - request.emitted)
     request.emitted += emitted
     request.computed += emitted
-    request.drafts = engine.depth
     totals.emitted += emitted
 
 
@@ -155,6 +152,7 @@ def _leave(
             if totals.finished < len(results):
                 _record(results[totals.finished], engine, request)
             totals.finished += 1
+            engine.length += _RATE * (request.generated - engine.length)
             totals.finished_tokens += request.generated
             totals.end_to_end_seconds += engine.clock - request.arrival
         else:

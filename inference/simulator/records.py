@@ -20,12 +20,12 @@ PARAMETERS: Final = np.dtype(
         ("kv_blocks", "i8"),
         ("max_model_len", "i8"),
         ("max_tokens", "i8"),
+        ("parameter_ratio", "f8"),
         ("horizon", "f8"),
         ("noise", "f8"),
         ("drift_sigma", "f8"),
         ("drift_every", "f8"),
         ("drift_memory", "f8"),
-        ("x", "f8", (8,)),
         ("planner", "i8"),  # index into settings.PLANNERS
     ]
 )
@@ -89,6 +89,7 @@ REQUEST: Final = np.dtype(
         ("drafts", "i8"),  # made for it by the step before, as far as they are to be verified
         ("tokens", "i8"),  # scheduled in this step
         ("acceptance", "f8", (MAX_DEPTH,)),
+        ("sensitivity", "f8"),  # of its drafter's confidence
         ("tried", "f8"),  # its own history, decayed
         ("accepted", "f8"),
         ("expected", "f8"),  # rejections, by the estimates for its class
@@ -140,9 +141,11 @@ ENGINE: Final = np.dtype(
         ("per_request", "f8"),
         # The plan of the next step.
         ("prompt_tokens", "i8"),  # most of them
+        ("confidence", "f8"),  # of first drafts, moving average
         ("held", "i8"),
         ("admissions", "i8"),
-        ("worth", "f8"),  # tokens per second that decoding gives at best
+        ("worth", "f8"),  # tokens that decoding gives for the cost of a step without speculation
+        ("length", "f8"),  # tokens of requests that ended, moving average
         ("prefill_average", "f8"),
     ]
 )

@@ -7,10 +7,16 @@ wait, so the two together never outnumber the slots.
 
 from __future__ import annotations
 
+from typing import Final
+
+from ...policies.admission import PATIENCE
 from .arrivals import set_acceptance
 from .compiling import ACCEPTANCE, compiled, draw_key
+from .settings import PLANNERS
 from .state import Record, Records, World
 from .traces import Integers
+
+FLYBALL: Final = PLANNERS.index("flyball")
 
 
 @compiled
@@ -25,7 +31,7 @@ def schedule(
     """Give requests their tokens of the next step: first those running, then those that wait."""
     p = world.parameters[0]
     budget = p.max_num_batched_tokens
-    prompts = engine.prompt_tokens if p.planner else budget
+    prompts = engine.prompt_tokens if p.planner == FLYBALL else budget
     preemptions = totals.preemptions
     i = 0
     while i < engine.running:
@@ -127,7 +133,8 @@ def _admit(
         _grow(engine, p, request, tokens)
         engine.head = (engine.head + 1) % len(waiting)
         engine.queued -= 1
-        engine.admissions = 0 if engine.clock - one.arrival > p.x[6] else engine.admissions + 1
+        patient = engine.clock - one.arrival > PATIENCE
+        engine.admissions = 0 if patient else engine.admissions + 1
     request.tokens = tokens
     engine.running += 1
     return int(tokens)
@@ -155,6 +162,7 @@ def _seat(world: World, engine: Record, request: Record, one: Record) -> None:
     request.expected = 0.0
     request.deviation = 0.0
     request.frailty = 1.0
+    request.sensitivity = kind.sensitivity
     set_acceptance(request, kind, one.offset)
 
 

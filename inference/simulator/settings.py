@@ -11,9 +11,9 @@ from .cost_model import CostModel
 from .workload import Workload
 
 
-PLANNERS: Final = ("uniform", "flyball")
+PLANNERS: Final = ("uniform", "flyball", "adaspec", "adaspec-slo")
 """Whoever plans single steps: nobody, so that every request verifies all drafts of the interval's
-depth and waits in the order of arrival; or flyball."""
+depth and waits in the order of arrival; flyball; AdaSpec, as released or with its SLO branch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,6 @@ class SimulatorSettings:
     queue: int = 1024
     planner: str = "uniform"
     results: int = 0
-    x: tuple = (1.0, 8.0, 1.0, 256.0, 1.3, 50.0, 0.0, 0.0)
 
     def __post_init__(self) -> None:
         if not 1 <= self.k_max <= MAX_DEPTH:

@@ -1,0 +1,154 @@
+"""In which order waiting requests are admitted, and how fast their prompts must run, compiled.
+
+As many requests as possible are to have their first token in time. In the order of their due times
+they are counted in, and whenever one would be late, the longest prompt so far gives way: that
+leaves the fewest late (Moore 1968, Management Science 15). Those that gave way, or are late
+already, or have no objective, follow in the order of arrival. So that they do not wait for ever,
+one admission in ``TURN`` is theirs once they have waited for ``PATIENCE``.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from .compiling import compiled
+from .transition import Floats
+
+Integers = npt.NDArray[np.int64]
+
+PATIENCE: Final = 60.0
+"""Seconds after which a request that no objective hurries is due all the same."""
+
+TURN: Final = 12
+"""Admissions of which one goes to whoever has waited longest, if for more than ``PATIENCE``."""
+
+SHARE: Final = 0.4
+"""Share of the engine's time that first tokens are planned with: the rest is for decoding."""
+
+_SOON: Final = 0.02  # seconds to a due time below which it no longer tells how fast to be
+_LAST: Final = 1e12  # tokens: more than any prompt
+
+
+@compiled
+def admission(
+    arrived: Floats,
+    ttft: Floats,
+    prompts: Floats,
+    started: float,
+    started_due: float,
+    per_token: float,
+    since: int,
+    now: float,
+    order: Integers,
+) -> float:
+    """Order the queue.
+
+    Args:
+        arrived: when each request arrived, shape (n,).
+        ttft: its objective, seconds; infinite for none; shape (n,).
+        prompts: its tokens to compute before its first one, shape (n,).
+        started: prompt tokens left of requests that are admitted already.
+        started_due: when the first of them is due; infinite if there is none.
+        per_token: seconds per prompt token.
+        since: admissions since one that had waited beyond ``PATIENCE``.
+        now: the time.
+        order: written: indices, the first to be admitted first; shape (n,).
+
+    Returns:
+        Prompt tokens per second with which all that can be in time will be.
+    """
+    n = len(arrived)
+    pressure = 0.0
+    if started_due < math.inf and started_due - now > _SOON:
+        pressure = started / (started_due - now)
+    if n == 0:
+        return pressure
+    due = np.empty(n)
+    free = np.empty(n, np.bool_)
+    for q in range(n):
+        due[q] = arrived[q] + ttft[q]
+        free[q] = due[q] == math.inf or due[q] <= now
+        if free[q]:
+            due[q] = arrived[q] + PATIENCE
+    by_due = np.argsort(due)
+    late = _late(due, by_due, free, prompts, now + per_token / SHARE * started, per_token / SHARE)
+    by_arrival = np.argsort(arrived)
+    first = -1
+    place = 0
+    if since + 1 >= TURN and now - arrived[by_arrival[0]] > PATIENCE:
+        first = by_arrival[0]
+        order[0] = first
+        place = 1
+    tokens = started
+    for q in by_due:
+        if not late[q]:
+            tokens += prompts[q]
+            if due[q] - now > _SOON:
+                pressure = max(pressure, tokens / (due[q] - now))
+            if q != first:
+                order[place] = q
+                place += 1
+    for q in by_arrival:
+        if late[q] and q != first:
+            order[place] = q
+            place += 1
+    return pressure
+
+
+@compiled
+def _late(
+    due: Floats,
+    by_due: Integers,
+    free: npt.NDArray[np.bool_],
+    prompts: Floats,
+    start: float,
+    per_token: float,
+) -> npt.NDArray[np.bool_]:
+    """Which requests are left to be late, so that the fewest are; those without objective first."""
+    late = np.zeros(len(due), np.bool_)
+    end = start
+    for k in range(len(due)):
+        q = by_due[k]
+        end += per_token * prompts[q]
+        while end > due[q] and not late[q]:
+            longest, size = q, -1.0
+            for r in by_due[: k + 1]:
+                its = prompts[r] + (_LAST if free[r] else 0.0)
+                if not late[r] and its > size:
+                    longest, size = r, its
+            late[longest] = True
+            end -= per_token * prompts[longest]
+    return late
+
+
+@compiled
+def prompt_tokens(
+    limit: float, seconds: float, per_token: float, pressure: float, least: int, most: int
+) -> int:
+    """Most prompt tokens of a step.
+
+    As many as leave decoding requests within their objectives, but not fewer than first tokens need.
+
+    Args:
+        limit: seconds that the step may take; infinite where nobody minds.
+        seconds: that it takes without prompts.
+        per_token: seconds per prompt token.
+        pressure: prompt tokens per second that are needed.
+        least: tokens that prompts get in any case.
+        most: the engine's own bound.
+    """
+    if limit == math.inf:
+        return most
+    share = min(pressure * per_token, _MOST_SHARE)
+    tokens = max((limit - seconds) / per_token, share / (1.0 - share) * seconds / per_token)
+    return int(min(max(tokens, least), most))
+
+
+LEAST: Final = 64
+"""Prompt tokens of a step at least: a prompt that is admitted gets on."""
+
+_MOST_SHARE: Final = 0.9

@@ -1,0 +1,124 @@
+"""How many drafts each request has verified, step by step, compiled.
+
+A position costs the time that it adds to the step, which all requests wait for, and its dollars. It
+is worth that while what it brings, the probability that it is accepted and all before it, times
+the tokens that the batch gets for its costs, is more. As survival falls from position to
+position, taking what is worth it is taking the best first, token by token, until one more costs
+more than it brings: for a given depth that is the optimum of a ratio (Dinkelbach 1967, Management
+Science 13). No draft is looked at: what is chosen depends on what was accepted before, so the
+output is the target's at every temperature.
+
+A request that is behind its objective is served as if its speed were 1: first what urgent requests
+need. AdaSpec (2025, arXiv 2503.05096) chooses by the drafter's confidence in the very tokens, which
+is exact only at temperature 0.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from .compiling import compiled
+from .slack import allowed
+from .transition import Floats
+
+Integers = npt.NDArray[np.int64]
+
+
+@compiled
+def allocate(
+    survival: Floats,
+    drafts: Integers,
+    speeds: Floats,
+    pace: Floats,
+    credit: Floats,
+    seconds: Floats,
+    factors: Floats,
+    prices: Floats,
+    depth: int,
+    rate: float,
+    lengths: Integers,
+) -> tuple[int, float, float, float]:
+    """Divide the verification of a step among the requests that decode in it.
+
+    Args:
+        survival: P(positions 1..j all accepted), shape (n, D).
+        drafts: made for each request, shape (n,), at most D.
+        speeds: the requests' own, in [0, 1], shape (n,).
+        pace: seconds that a token may take, infinite without an objective; shape (n,).
+        credit: seconds over, shape (n,).
+        seconds: of a step without drafts, per pass of the drafter, per position verified.
+        factors: on the sum of those, by depth from 0 to the greatest.
+        prices: dollars per position verified, per position drafted, per second.
+        depth: that is to be drafted, by the policy.
+        rate: tokens per cost of a step without speculation, as this returned it last; 1 at first.
+        lengths: written: drafts to verify, shape (n,).
+
+    Returns:
+        The depth to draft in this step: deeper than the policy's where urgent requests gain by it.
+        The rate. Expected seconds of the step without prompts. The seconds that it may take for
+        the objectives of all.
+    """
+    n = len(drafts)
+    step = (seconds[0] + seconds[1] * depth) * factors[depth]
+    urgent = 0
+    speed = 0.0
+    for i in range(n):
+        hurry = pace[i] < math.inf and credit[i] < step
+        urgent += hurry
+        speed += 1.0 if hurry else speeds[i]
+    speed /= n
+    off = seconds[0] * factors[0]
+    spent = n * prices[0] + prices[2] * off
+    second = speed / off + (1.0 - speed) * prices[2] / spent  # cost of one
+    position = seconds[2] * factors[depth] * second  # the part that does not depend on whose it is
+    dollars = prices[0] / spent
+    cost = 1.0 + depth * (
+        seconds[1] * factors[depth] * second + (1.0 - speed) * n * prices[1] / spent
+    )
+    tokens = float(n)
+    verified = 0
+    limit = math.inf
+    for i in range(n):
+        hurry = pace[i] < math.inf and credit[i] < step
+        its = position + (0.0 if hurry else 1.0 - speeds[i]) * dollars
+        alive = k = 0
+        got = 1.0
+        while alive < depth and survival[i, alive] >= rate * its:
+            tokens += survival[i, alive]
+            alive += 1
+            cost += its
+        while k < drafts[i] and survival[i, k] >= rate * its:
+            got += survival[i, k]
+            k += 1
+        lengths[i] = k
+        verified += k
+        limit = min(limit, allowed(pace[i], credit[i], got))
+    if urgent and speed < 1.0:
+        depth = max(depth, _quickest(survival, pace, credit, seconds, factors, step))
+    total = (seconds[0] + seconds[1] * depth + seconds[2] * verified) * factors[depth]
+    return depth, tokens / cost, total, limit
+
+
+@compiled
+def _quickest(
+    survival: Floats, pace: Floats, credit: Floats, seconds: Floats, factors: Floats, step: float
+) -> int:
+    """The depth that gives urgent requests the most tokens per second, were only they drafted for."""
+    best = best_rate = 0.0
+    chosen = 0
+    tokens = 0.0
+    verified = 0
+    for k in range(len(factors)):
+        for i in range(len(pace)):
+            if pace[i] < math.inf and credit[i] < step:
+                tokens += 1.0 if k == 0 else survival[i, k - 1]
+                verified += k > 0
+        total = (seconds[0] + seconds[1] * k + seconds[2] * verified) * factors[k]
+        best = tokens / total
+        if best > best_rate:
+            best_rate = best
+            chosen = k
+    return chosen

@@ -1,0 +1,101 @@
+"""How much time requests have left to their objectives, compiled.
+
+A request that has its first token earns ``tpot`` seconds with every token that follows, and spends
+the time that passes: what it has over is its credit. Its mean time per output token is within its
+objective if the credit is not below zero when it ends, so before that it may be spent, or owed. A
+deadline asks for a pace: the seconds left, over the tokens that are expected to come.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from .compiling import compiled
+from .transition import Floats
+
+Integers = npt.NDArray[np.int64]
+
+MET: Final = 0
+TTFT: Final = 1
+TPOT: Final = 2
+DEADLINE: Final = 3
+OBJECTIVES: Final = ("", "ttft", "tpot", "deadline")
+"""Names of the objectives that cannot be met any more; "" for none."""
+
+RECOVERY: Final = 0.1
+"""Share of a token's time that a request in debt can be expected to regain with each one."""
+
+HORIZON: Final = 8.0
+"""Steps in which a debt is to be paid back."""
+
+
+@compiled
+def slack(
+    objectives: Floats,
+    times: Floats,
+    emitted: Integers,
+    coming: Floats,
+    now: float,
+    pace: Floats,
+    credit: Floats,
+    missed: Integers,
+) -> None:
+    """Tell what running requests may spend.
+
+    Args:
+        objectives: TTFT, TPOT and deadline, seconds, infinite for none; shape (n, 3).
+        times: of the arrival and the first token, NaN before it; shape (n, 2).
+        emitted: tokens so far, shape (n,).
+        coming: tokens expected to come, at least 1; shape (n,).
+        now: the time.
+        pace: written: seconds that a token may take, infinite without an objective; shape (n,).
+        credit: written: seconds over, shape (n,).
+        missed: written: which objective cannot be met any more, index into ``OBJECTIVES``.
+    """
+    for i in range(len(emitted)):
+        pace[i], credit[i], missed[i] = _one(
+            objectives[i], times[i], emitted[i], coming[i], now
+        )
+
+
+@compiled
+def _one(
+    objectives: Floats, times: Floats, emitted: int, coming: float, now: float
+) -> tuple[float, float, int]:
+    ttft, tpot, deadline = objectives
+    arrived, first = times
+    started = emitted > 0
+    if ttft < (first if started else now) - arrived:
+        return math.inf, 0.0, TTFT
+    left = arrived + deadline - now
+    if left <= 0.0:
+        return math.inf, 0.0, DEADLINE
+    if not started:
+        return math.inf, 0.0, MET
+    pace, credit = math.inf, 0.0
+    if tpot < math.inf:
+        pace = tpot
+        credit = first + tpot * (emitted - 1) - now
+        if credit < -RECOVERY * tpot * coming:
+            return math.inf, 0.0, TPOT
+    if left / coming < pace:
+        pace, credit = left / coming, min(credit, 0.0)
+    return pace, credit, MET
+
+
+@compiled
+def allowed(pace: float, credit: float, tokens: float) -> float:
+    """Seconds that a step may take for a request.
+
+    Args:
+        pace: seconds that a token may take.
+        credit: seconds over.
+        tokens: that the step is expected to give it.
+    """
+    if pace == math.inf:
+        return math.inf
+    return pace * tokens + (credit if credit > 0.0 else credit / HORIZON)
