@@ -23,11 +23,11 @@ Integers = npt.NDArray[np.int64]
 PATIENCE: Final = 60.0
 """Seconds after which a request that no objective hurries is due all the same."""
 
-TURN: Final = 12
+TURN: Final = 16
 """Admissions of which one goes to whoever has waited longest, if for more than ``PATIENCE``."""
 
-SHARE: Final = 0.4
-"""Share of the engine's time that first tokens are planned with: the rest is for decoding."""
+CAUTION: Final = 0.85
+"""Share of the prompt tokens that lately ran in a second, which first tokens are planned with."""
 
 _SOON: Final = 0.02  # seconds to a due time below which it no longer tells how fast to be
 _LAST: Final = 1e12  # tokens: more than any prompt
@@ -40,7 +40,7 @@ def admission(
     prompts: Floats,
     started: float,
     started_due: float,
-    per_token: float,
+    speed: float,
     since: int,
     now: float,
     order: Integers,
@@ -53,7 +53,7 @@ def admission(
         prompts: its tokens to compute before its first one, shape (n,).
         started: prompt tokens left of requests that are admitted already.
         started_due: when the first of them is due; infinite if there is none.
-        per_token: seconds per prompt token.
+        speed: prompt tokens per second that lately ran while there were any.
         since: admissions since one that had waited beyond ``PATIENCE``.
         now: the time.
         order: written: indices, the first to be admitted first; shape (n,).
@@ -75,7 +75,8 @@ def admission(
         if free[q]:
             due[q] = arrived[q] + PATIENCE
     by_due = np.argsort(due)
-    late = _late(due, by_due, free, prompts, now + per_token / SHARE * started, per_token / SHARE)
+    per_token = 1.0 / (CAUTION * speed)
+    late = _late(due, by_due, free, prompts, now + per_token * started, per_token)
     by_arrival = np.argsort(arrived)
     first = -1
     place = 0

@@ -112,5 +112,7 @@ def meter_step(engine: Record, seconds: float, emitted: int) -> None:
     """Move the averages by one engine step."""
     engine.step_ms += _RATE * (min(1e3 * seconds, 1e3) - engine.step_ms)
     engine.prefill_average += _RATE * (engine.prefill - engine.prefill_average)
+    if engine.prefill:
+        engine.prompt_speed += _RATE * (engine.prefill / seconds - engine.prompt_speed)
     if engine.decoding:
         engine.per_request += _RATE * (emitted / engine.decoding - engine.per_request)

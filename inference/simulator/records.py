@@ -144,6 +144,7 @@ ENGINE: Final = np.dtype(
         ("confidence", "f8"),  # of first drafts, moving average
         ("held", "i8"),
         ("admissions", "i8"),
+        ("prompt_speed", "f8"),  # prompt tokens per second while there are any, moving average
         ("worth", "f8"),  # tokens that decoding gives for the cost of a step without speculation
         ("length", "f8"),  # tokens of requests that ended, moving average
         ("prefill_average", "f8"),
