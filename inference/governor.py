@@ -21,9 +21,11 @@ from typing import Final, NamedTuple
 import msgspec
 
 from ..policies.prices import compute_prices
+from ..policies.slo import DEFAULT_CLASSES, NO_SLO, SloClasses
 from ..policies.snapshot import SnapshotError
 from ..policies.spaces import CLASSES, DEPTH_SPACE, check_depth
 from ..policies.transition import Decision, Reason, Transition
+from .attainment import Attainment
 from .drafts import Drafts
 from .guard import Guard
 from .guard_state import GuardSettings, GuardState
@@ -68,6 +70,7 @@ class Governor:
         interval: most engine steps per decision.
         seed: of the exploration.
         guard: options of the guard; None for none.
+        slo_classes: of objectives, that requests can name.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Governor:
         interval: int = 8,
         seed: int | None = None,
         guard: GuardSettings | None = None,
+        slo_classes: SloClasses = DEFAULT_CLASSES,
     ) -> None:
         if interval < 1:
             raise ValueError(f"interval must be at least 1 engine step, not {interval}")
@@ -87,7 +91,8 @@ class Governor:
         self._prices = compute_prices(info.parameter_ratio)  # until a snapshot says others
         self.book = OrderBook(info, orders, seed)
         self.steps_per_interval = interval
-        self.hints = Hints()
+        self.hints = Hints(slo_classes)
+        self.attainment = Attainment()
         self.drafts = Drafts()
         self.decisions = self.dropped = self.faults = 0
         self.last_fault = ""
@@ -204,6 +209,17 @@ class Governor:
         self._meters.arrivals += 1
         return self.hints.state(arguments)
 
+    def finish(self, state: RequestState) -> str:
+        """A request ended; with objectives, it is counted in its SLO class.
+
+        Returns:
+            The objectives that were given up or missed, joined by ``+``; "" for none.
+        """
+        if state.slo is NO_SLO:
+            return ""
+        times = (state.arrived, state.first, state.last)
+        return self.attainment.finish(state.slo, *times, state.emitted, state.missed)
+
     def fault(self, error: Exception) -> None:
         """Something of ours failed; the engine goes on, after a few faults without us."""
         self.faults += 1
@@ -249,6 +265,7 @@ class Governor:
             guard=self._guard_state(orders),
             ignored=self.hints.ignored,
             last_ignored=self.hints.last_ignored,
+            slo=self.attainment.counts(),
         )
 
     def _guard_state(self, orders: Orders) -> GuardState:

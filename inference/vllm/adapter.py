@@ -10,9 +10,11 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from ...policies.slo import NO_SLO
 from ..governor import Governor, Load
 from ..interval import Flight
 from ..link import Link
+from ..objectives import with_verdict
 from ..requests import RequestState
 from ..settings import GovernorSettings, from_environment
 from .identity import identify
@@ -20,7 +22,7 @@ from .identity import identify
 if TYPE_CHECKING:
     from vllm.v1.core.sched.output import SchedulerOutput
     from vllm.v1.core.sched.scheduler import Scheduler
-    from vllm.v1.engine import EngineCoreOutputs
+    from vllm.v1.engine import EngineCoreOutput, EngineCoreOutputs
     from vllm.v1.outputs import ModelRunnerOutput
     from vllm.v1.request import Request
 
@@ -94,7 +96,9 @@ class Adapter:
         try:
             parameters = request.sampling_params
             arguments = parameters.extra_args if parameters is not None else None
-            self._states[request.request_id] = self.governor.admit(arguments)
+            state = self._states[request.request_id] = self.governor.admit(arguments)
+            # The API server looks for stop strings, and tells the engine to break the request off.
+            state.trimmed = parameters is not None and bool(parameters.stop)
         except Exception as e:  # noqa: BLE001 - see the module's docstring
             self.governor.fault(e)
 
@@ -117,7 +121,9 @@ class Adapter:
         """A step was scheduled."""
         try:
             for request_id in output.finished_req_ids:
-                self._states.pop(request_id, None)
+                state = self._states.pop(request_id, None)
+                if state is not None and state.trimmed and state.emitted:
+                    self.governor.finish(state)
             if not output.total_num_scheduled_tokens:
                 return
             if len(self._flights) >= _MOST_FLIGHTS:
@@ -149,15 +155,37 @@ class Adapter:
             return
         try:
             emitted = finished = 0
-            requests = landing.flight.requests
+            decoding = landing.flight.requests
             for per_client in outputs.values():
                 for output in per_client.outputs:
-                    if output.request_id in requests:
-                        emitted += len(output.new_token_ids)
+                    tokens = len(output.new_token_ids)
+                    if output.request_id in decoding:
+                        emitted += tokens
+                    state = self._states.get(output.request_id)
+                    if state is not None:
+                        if tokens:
+                            state.emit(tokens, landing.at)
+                        if state.slo is not NO_SLO:
+                            self._say(state, output)
                     finished += output.finish_reason is not None
             self.governor.land(landing.flight, landing.at, landing.verifications, emitted, finished)
         except Exception as e:  # noqa: BLE001
             self.governor.fault(e)
+
+    def _say(self, state: RequestState, output: EngineCoreOutput) -> None:
+        """Tell the API server how a request with objectives was served, once that is known.
+
+        A request with stop strings may have ended with any output.
+        """
+        if output.finish_reason is not None:
+            missed = self.governor.finish(state)
+            state.trimmed = False
+        elif state.trimmed:
+            missed = state.lost()
+        else:
+            return
+        if state.slo.bound:
+            output.kv_transfer_params = with_verdict(output.kv_transfer_params, missed)
 
     def close(self) -> None:
         """Close the link."""
@@ -227,7 +255,13 @@ def _connect(config: Any, settings: GovernorSettings) -> tuple[Governor, Link | 
         link = Link(settings.controller, settings.engine, settings.keys)
         send = link.send
     governor = Governor(
-        info, send, settings.orders(), settings.interval, settings.seed, settings.guard
+        info,
+        send,
+        settings.orders(),
+        settings.interval,
+        settings.seed,
+        settings.guard,
+        settings.slo_classes,
     )
     if link is not None:
         link.start(governor.book, governor.beat)
