@@ -118,12 +118,13 @@ class Verdict:
     """What is known of how a request was served; one may have several parts, such as choices.
 
     Attributes:
+        wanted: whether the request has objectives.
         known: whether the engine said anything.
         missed: objectives that were given up or missed in any part.
     """
 
     def __init__(self) -> None:
-        self.known = False
+        self.wanted = self.known = False
         self.missed: list[str] = []
 
     def hear(self, said: object) -> None:

@@ -85,7 +85,9 @@ def check_field(name: str, value: object, shown: str | None = None) -> float:
 def show(value: object) -> str:
     """A value from outside in a few words."""
     # Python refuses to write out an integer of thousands of digits.
-    return "a huge integer" if isinstance(value, int) and abs(value) > _HUGE else reprlib.repr(value)
+    if isinstance(value, int) and abs(value) > _HUGE:
+        return "a huge integer"
+    return reprlib.repr(value)
 
 
 def _number(value: object) -> float:
