@@ -156,6 +156,11 @@ class SloClasses:
         raise SloError(f"{where}no SLO class {show(name)}; there are: {names}", shown)
 
 
+def is_class_name(name: str) -> bool:
+    """Whether an SLO class may be called so."""
+    return bool(_NAME.fullmatch(name))
+
+
 def parse_classes(table: Mapping[str, object]) -> SloClasses:
     """Classes from a table of tables, such as ``{"chat": {"ttft_ms": 500, "tpot_ms": 50}}``.
 
@@ -166,7 +171,7 @@ def parse_classes(table: Mapping[str, object]) -> SloClasses:
         raise SloError(f"there can be {MOST_CLASSES} SLO classes, not {len(table)}")
     found = {}
     for name, fields in table.items():
-        if not _NAME.fullmatch(name):
+        if not is_class_name(name):
             raise SloError(
                 f"a name of an SLO class has 1 to 64 letters, digits or any of _ . : -, "
                 f"not {reprlib.repr(name)}"
@@ -187,7 +192,7 @@ def load_classes(path: Path) -> SloClasses:
         SloError: naming the file and what is wrong with it.
     """
     try:
-        return parse_classes(tomllib.loads(path.read_text()))
+        return parse_classes(tomllib.loads(path.read_text("utf-8")))
     except (OSError, ValueError, RecursionError) as e:  # of the text, the TOML or the objectives
         raise SloError(f"{path}: {e}") from None
 
