@@ -27,7 +27,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 
 COMPLETIONS = "/v1/completions"
-BODY: dict[str, Any] = {"model": "m", "prompt": "é \ud83d\ude00 flyball", "max_tokens": 3}
+BODY: dict[str, Any] = {"model": "m", "prompt": "é \U0001f600 flyball", "max_tokens": 3}
 TIGHT = {"flyball_slo_ttft_ms": 1000.0, "flyball_slo_tpot_ms": 50.0, "flyball_slo_class": "tight"}
 
 Call = Callable[..., httpx.Response]
@@ -342,8 +342,8 @@ def test_a_client_that_leaves_amid_its_request_is_noticed(parts: list[dict[str, 
 def test_the_body_is_not_read_before_it_is_asked_for() -> None:
     """A client without a key is turned away before anything of it is kept."""
 
-    async def app(_: Any, __: Any, send: Any) -> None:
-        await PlainTextResponse("no key", 401)({}, None, send)  # type: ignore[arg-type]
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await PlainTextResponse("no key", 401)(scope, receive, send)
 
     async def run() -> list[dict[str, Any]]:
         exchange = Exchange(SloMiddleware(app), [], x_slo_class="nonsense")
