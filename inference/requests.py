@@ -55,12 +55,12 @@ class RequestState:
         slo: its objectives; ``NO_SLO`` itself for none.
         missed: the objective that cannot be met any more, "ttft", "tpot" or "deadline"; "" while
             all can.
-        trimmed: whether it may end at a token that the engine does not know of, a stop string.
+        open_ended: whether the API server may end it, at a stop string, before the engine would.
     """
 
     __slots__ = (
         *("accepted", "arrived", "deviation", "emitted", "expected", "first", "frailty"),
-        *("last", "missed", "named", "slo", "slot", "speed", "tried", "trimmed"),
+        *("last", "missed", "named", "open_ended", "slo", "slot", "speed", "tried"),
     )
 
     def __init__(self, named: int | None, speed: float | None, slo: Slo = NO_SLO) -> None:
@@ -77,7 +77,7 @@ class RequestState:
         self.emitted = 0
         self.slo = slo
         self.missed = ""
-        self.trimmed = False
+        self.open_ended = False
 
     def emit(self, tokens: int, at: float) -> None:
         """Output tokens came, at least one.

@@ -98,7 +98,7 @@ class Adapter:
             arguments = parameters.extra_args if parameters is not None else None
             state = self._states[request.request_id] = self.governor.admit(arguments)
             # The API server looks for stop strings, and tells the engine to break the request off.
-            state.trimmed = parameters is not None and bool(parameters.stop)
+            state.open_ended = parameters is not None and bool(parameters.stop)
         except Exception as e:  # noqa: BLE001 - see the module's docstring
             self.governor.fault(e)
 
@@ -122,7 +122,7 @@ class Adapter:
         try:
             for request_id in output.finished_req_ids:
                 state = self._states.pop(request_id, None)
-                if state is not None and state.trimmed and state.emitted:
+                if state is not None and state.open_ended and state.emitted:
                     self.governor.finish(state)
             if not output.total_num_scheduled_tokens:
                 return
@@ -179,8 +179,8 @@ class Adapter:
         """
         if output.finish_reason is not None:
             missed = self.governor.finish(state)
-            state.trimmed = False
-        elif state.trimmed:
+            state.open_ended = False
+        elif state.open_ended:
             missed = state.lost()
         else:
             return
