@@ -130,6 +130,9 @@ def test_a_request_that_was_broken_off_is_not_counted() -> None:
     outputs.admit(AMPLE)
     outputs.land(1)
     outputs.ended()
+    outputs.admit(AMPLE)
+    assert outputs.land(0, "error") is None
+    outputs.ended()
     assert outputs.governor.beat().slo == {}
 
 

@@ -31,6 +31,9 @@ log = logging.getLogger("flyball")
 _FIXED: Final = ("suffix", "custom_class")
 """Methods whose drafters are never told of another depth, or fail at one."""
 
+_BROKEN_OFF: Final = ("abort", "error")
+"""Ends of requests that say nothing of their objectives."""
+
 _MOST_FLIGHTS: Final = 64  # far beyond any pipeline; more means that outcomes got lost
 
 
@@ -177,6 +180,8 @@ class Adapter:
 
         A request with stop strings may have ended with any output.
         """
+        if str(output.finish_reason) in _BROKEN_OFF:
+            return
         if output.finish_reason is not None:
             missed = self.governor.finish(state)
             state.open_ended = False
