@@ -16,9 +16,12 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi import Request as FastRequest
-from flyball.inference.objectives import with_verdict
+from flyball.inference.objectives import ARGUMENTS, HEADERS, resolve, with_verdict
 from flyball.inference.vllm import SloMiddleware
-from flyball.inference.vllm.slo_middleware import PATHS
+from flyball.inference.vllm.slo_middleware import PATHS, error_body, rewrite
+from flyball.policies.slo import DEFAULT_CLASSES, SloError
+from hypothesis import given
+from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -238,6 +241,39 @@ def test_other_paths_and_methods_are_left_alone() -> None:
             ]
 
     assert [answer.text for answer in asyncio.run(run())] == ["-5", "-5"]
+
+
+WHATEVER = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=3,
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from(sorted(HEADERS)), st.text(max_size=8)),
+    st.dictionaries(st.sampled_from([*ARGUMENTS, "flyball_slo_", "theirs"]), WHATEVER),
+)
+def test_whatever_comes_is_resolved_or_refused_by_name(
+    headers: dict[str, str], arguments: dict[str, Any]
+) -> None:
+    body = json.dumps(BODY | {"vllm_xargs": arguments}).encode()
+    error = None
+    try:
+        slo, changed = rewrite(body, headers, DEFAULT_CLASSES)
+    except SloError as e:
+        error = e
+    if error is not None:
+        assert error.field in {*headers, *arguments}
+        assert json.loads(error_body(error))["error"]["param"] == error.field
+        return
+    if slo is None:
+        assert changed == body
+        return
+    resolved = json.loads(changed)["vllm_xargs"]
+    asked = {name: value for name, value in resolved.items() if name in ARGUMENTS}
+    assert resolve({}, asked, DEFAULT_CLASSES) == slo
+    assert ("theirs" in resolved) == ("theirs" in arguments)
 
 
 # Below, messages are exchanged one by one, as a server does.

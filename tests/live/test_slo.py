@@ -17,13 +17,16 @@ BODIES: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": {
         "messages": [{"role": "user", "content": "import os"}],
         "max_tokens": 8,
-        "chat_template": "{{ messages[0]['content'] }}",
     },
 }
 
 
 def ask(stack: Stack, path: str = "/v1/completions", **options: Any) -> httpx.Response:
-    body = {"model": "target", "ignore_eos": True} | BODIES[path] | options.pop("body", {})
+    body = (
+        {"model": "target", "temperature": 0, "ignore_eos": True}
+        | BODIES[path]
+        | options.pop("body", {})
+    )
     return httpx.post(f"{stack.engine.url}{path}", json=body, timeout=120, **options)
 
 
