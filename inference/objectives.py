@@ -7,7 +7,7 @@ to the engine in ``vllm_xargs``. What the engine says back when the request ends
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, Final
 
 from ..policies.slo import BOUNDS, NO_SLO, Slo, SloClasses, SloError, check_field
@@ -119,22 +119,23 @@ class Verdict:
 
     Attributes:
         wanted: whether the request has objectives.
-        known: whether the engine said anything.
-        missed: objectives that were given up or missed in any part.
     """
 
     def __init__(self) -> None:
-        self.wanted = self.known = False
-        self.missed: list[str] = []
+        self.wanted = False
+        self._missed: dict[Hashable, str] = {}  # by part
 
-    def hear(self, said: object) -> None:
-        """Take the engine's verdict on one part; what is none is passed over."""
-        if not isinstance(said, Mapping) or said.get("slo") not in {"met", "best effort"}:
-            return
-        self.known = True
-        for name in str(said.get("missed", "")).split("+"):
-            if name and name not in self.missed:
-                self.missed.append(name)
+    @property
+    def known(self) -> bool:
+        """Whether the engine said anything."""
+        return bool(self._missed)
+
+    def hear(self, part: Hashable, said: object) -> None:
+        """Take the engine's latest verdict on one part; what is none is passed over."""
+        if isinstance(said, Mapping) and said.get("slo") in {"met", "best effort"}:
+            self._missed[part] = str(said.get("missed", ""))
 
     def __str__(self) -> str:
-        return f"best-effort; missed={'+'.join(self.missed)}" if self.missed else "met"
+        names = dict.fromkeys(name for each in self._missed.values() for name in each.split("+"))
+        missed = "+".join(filter(None, names))
+        return f"best-effort; missed={missed}" if missed else "met"

@@ -93,14 +93,21 @@ def test_a_connectors_own_parameters_stay_as_they_are() -> None:
 def test_a_verdict_on_several_parts_names_what_any_of_them_missed() -> None:
     heard = Verdict()
     for said in (None, 7, {}, {"slo": "perhaps"}):
-        heard.hear(said)
+        heard.hear(0, said)
     assert not heard.known
-    heard.hear(verdict(""))
+    heard.hear(0, verdict(""))
     assert heard.known
     assert str(heard) == "met"
-    heard.hear(verdict("tpot+deadline"))
-    heard.hear(verdict("ttft+tpot"))
+    heard.hear(1, verdict("tpot+deadline"))
+    heard.hear(2, verdict("ttft+tpot"))
     assert str(heard) == "best-effort; missed=tpot+deadline+ttft"
+
+
+def test_the_latest_verdict_on_a_part_holds() -> None:
+    heard = Verdict()
+    heard.hear(0, verdict("tpot"))
+    heard.hear(0, verdict(""))
+    assert str(heard) == "met"
 
 
 @pytest.mark.parametrize(

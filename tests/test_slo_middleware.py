@@ -405,7 +405,7 @@ class Engine:
                 await self.go.get()
                 last = i == len(words) - 1 and self.missed is not None
                 said = with_verdict(self.theirs, self.missed or "") if last else self.theirs
-                self.outputs.append(SimpleNamespace(text=word, kv_transfer_params=said))
+                self.outputs.append(SimpleNamespace(text=word, outputs=[], kv_transfer_params=said))
                 yield self.outputs[-1]
         finally:
             self.closed = True

@@ -40,12 +40,14 @@ class Listener:
 
 
 async def _heard(outputs: AsyncGenerator[Any, None], verdict: Verdict) -> AsyncGenerator[Any, None]:
+    stream = object()  # one of several, where there are several prompts
     # Closed at once where the client is gone: that is how vLLM learns that it is to stop.
     async with aclosing(outputs):
         async for output in outputs:
             parameters = getattr(output, "kv_transfer_params", None)
             if parameters and VERDICT in parameters:
-                verdict.hear(parameters[VERDICT])
+                choice = output.outputs[0].index if output.outputs else 0
+                verdict.hear((stream, choice), parameters[VERDICT])
                 output.kv_transfer_params = without_verdict(parameters)
             yield output
 
