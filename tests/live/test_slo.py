@@ -76,6 +76,18 @@ def test_a_stream_says_it_before_its_end(stack: Stack, path: str) -> None:
         assert json.loads(events[-1])["choices"][0]["finish_reason"] == "length"
 
 
+def test_responses_are_judged_too(stack: Stack) -> None:
+    url = f"{stack.engine.url}/v1/responses"
+    body = {"model": "target", "input": "import os", "max_output_tokens": 8, "ignore_eos": True}
+    assert error(httpx.post(url, json=body, headers={"x-slo-class": "x"}))["param"] == "x-slo-class"
+    met = httpx.post(url, json=body, headers=AMPLE, timeout=120)
+    assert (met.status_code, met.headers.get("x-slo-served")) == (200, "met"), met.text
+    late = {"x-slo-deadline-ms": "1"}
+    text = httpx.post(url, json=body | {"stream": True}, headers=late, timeout=120).text
+    assert "event: response.output_text.delta" in text
+    assert text.endswith("\n\n: x-slo-served: best-effort; missed=deadline\n\n")
+
+
 def test_a_request_that_ends_at_a_stop_string_is_judged_too(stack: Stack) -> None:
     text = ask(stack, body={"max_tokens": 40}).json()["choices"][0]["text"]
     stop = text[len(text) // 2 :][:4]
