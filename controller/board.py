@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 import numpy as np
+from msgspec.structs import astuple
 from numpy.typing import NDArray
 from stable_baselines3.common.logger import HParam, Logger, TensorBoardOutputFormat
 
@@ -64,6 +64,8 @@ class Board:
         """An engine's latest state, and how many messages wait for the learner."""
         engine = beat.info.engine
         if engine in self._beats or len(self._beats) < 256:
+            if engine not in self._beats:  # what it did before belongs to no point
+                self._attained |= {(engine, name): astuple(c) for name, c in beat.slo.items()}
             self._beats[engine], self._heard[engine] = beat, time.monotonic()
             self._emitted.setdefault(engine, (beat.at, beat.totals.emitted))
         self._queue = queue
@@ -176,7 +178,7 @@ class Board:
         sums: dict[str, Counts] = {}
         for engine, beat in self._beats.items():
             for name, counts in beat.slo.items():
-                now = msgspec.structs.astuple(counts)
+                now = astuple(counts)
                 before = self._attained.get((engine, name), (0,) * len(now))
                 self._attained[engine, name] = now
                 # Fewer than before: the engine was started again.

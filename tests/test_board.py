@@ -106,6 +106,8 @@ def test_why_a_guard_fell_back_is_told_once(run):
 def test_what_was_attained_is_by_class_since_the_point_before(tmp_path):
     info, board = World().info(), Board(tmp_path, {})
     engines = info, msgspec.structs.replace(info, engine="other")
+    board.beat(beat(info, slo={"loose": Attained(9, 0, 0, 0, 0, 9)}))  # before this controller
+    board.beat(beat(engines[1]))
     for step, counts in enumerate(
         (
             (Attained(4, 4, 2, 4, 2, 2), Attained()),
@@ -130,6 +132,7 @@ def test_what_was_attained_is_by_class_since_the_point_before(tmp_path):
         "best_effort": [0.5, 0.5, 0.0],
     }
     assert last(events, "slo/without_a_class_attained") == 1.0
+    assert not any("loose" in tag for tag in events.Tags()["scalars"])
 
 
 def test_steps_continue_after_a_restart(tmp_path):
