@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import reprlib
+import time
 from typing import Final
 
 from ..policies.spaces import BEHAVIOURS, CLASSES, check_speed
@@ -44,10 +46,13 @@ class RequestState:
         expected: rejections that its class's table expected at the positions tried, decayed.
         deviation: of its history from those of its class (``FrailtyEstimator.of``).
         frailty: multiplier on its class's hazards.
+        arrived: when the engine was given it, seconds of ``time.perf_counter``.
+        first: when its first token came; NaN before.
+        emitted: output tokens that it has been given.
     """
 
     __slots__ = (
-        *("accepted", "deviation", "expected", "frailty"),
+        *("accepted", "arrived", "deviation", "emitted", "expected", "first", "frailty"),
         *("named", "slot", "speed", "tried"),
     )
 
@@ -60,6 +65,20 @@ class RequestState:
         self.expected = 0.0
         self.deviation = 0.0
         self.frailty = 1.0
+        self.arrived = time.perf_counter()
+        self.first = math.nan
+        self.emitted = 0
+
+    def emit(self, tokens: int, at: float) -> None:
+        """Output tokens came, at least one.
+
+        Args:
+            tokens: how many.
+            at: seconds of ``time.perf_counter``.
+        """
+        if not self.emitted:
+            self.first = at
+        self.emitted += tokens
 
     def verified(self, tried: int, accepted: int, estimator: SurvivalEstimator) -> None:
         """Learn from one verification.

@@ -10,12 +10,14 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from ...policies.spaces import check_depth
 from ..governor import Governor, Load
 from ..interval import Flight
 from ..link import Link
 from ..requests import RequestState
 from ..settings import GovernorSettings, from_environment
 from .identity import identify
+from .step import SchedulerStep
 
 if TYPE_CHECKING:
     from vllm.v1.core.sched.output import SchedulerOutput
@@ -85,10 +87,6 @@ class Adapter:
         governor, link = _connect(config, settings)
         return cls(governor, link, scheduler.scheduler_config.max_num_seqs)
 
-    def table(self, depth: int) -> list[int]:
-        """VLLM's table from batch size to depth, the same for all sizes."""
-        return self._tables[depth]
-
     def admit(self, request: Request) -> None:
         """A request was added."""
         try:
@@ -98,13 +96,25 @@ class Adapter:
         except Exception as e:  # noqa: BLE001 - see the module's docstring
             self.governor.fault(e)
 
-    def depth(self, scheduler: Scheduler) -> int:
-        """The depth for the step about to be scheduled."""
+    def begin(self, scheduler: Scheduler) -> tuple[int, Callable[[], None] | None]:
+        """A step is about to be scheduled: plan it, and make vLLM follow the plan.
+
+        Returns:
+            The depth that is drafted, and what must be called once vLLM has scheduled.
+        """
+        step = SchedulerStep(scheduler, self._state)
         try:
-            return self.governor.depth(self._batch(scheduler), lambda: _load(scheduler))
+            plan = self.governor.plan(self._batch(scheduler), lambda: _load(scheduler), step)
+            table = self._tables[check_depth(plan.depth, self.governor.info.k_max)]
+            after = step.carry_out(plan)
         except Exception as e:  # noqa: BLE001
             self.governor.fault(e)
-            return self.governor.info.static_depth
+            static = self.governor.info.static_depth
+            scheduler.dynamic_sd_lookup = self._tables[static]
+            return static, None
+        # VLLM's table from batch size to depth, here the same for all sizes.
+        scheduler.dynamic_sd_lookup = table
+        return plan.depth, after
 
     def prepare(self, scheduler: Scheduler) -> None:
         """The model runs: time to decide what comes next."""
@@ -149,11 +159,15 @@ class Adapter:
             return
         try:
             emitted = finished = 0
-            requests = landing.flight.requests
+            decoding = landing.flight.requests
             for per_client in outputs.values():
                 for output in per_client.outputs:
-                    if output.request_id in requests:
-                        emitted += len(output.new_token_ids)
+                    tokens = len(output.new_token_ids)
+                    if output.request_id in decoding:
+                        emitted += tokens
+                    state = self._states.get(output.request_id)
+                    if tokens and state is not None:
+                        state.emit(tokens, landing.at)
                     finished += output.finish_reason is not None
             self.governor.land(landing.flight, landing.at, landing.verifications, emitted, finished)
         except Exception as e:  # noqa: BLE001
@@ -176,8 +190,9 @@ class Adapter:
             request = scheduler.requests[request_id]
             before = request.num_computed_tokens - tokens  # vLLM has already added this step's
             positions = 1 + len(drafts.get(request_id, ()))
-            # Beyond that it is a prompt, or outputs computed anew after a preemption.
-            if before < request.num_prompt_tokens or tokens > positions:
+            # Beyond that it is a prompt, or outputs computed anew after a preemption; a part of
+            # those may be as short as a step of decoding.
+            if before < request.num_prompt_tokens or tokens > positions or request.is_prefill_chunk:
                 prefill += tokens
                 continue
             requests[request_id] = self._state(request_id)
