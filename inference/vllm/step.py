@@ -7,11 +7,11 @@ vLLM's scheduler is left to schedule; only what it works from is changed before 
   counts may differ from one request to the next, under asynchronous scheduling too: there the
   drafts are placeholders, and the worker fills in as many of its own as there are.
 - The step's token budget is lowered. vLLM gives it out in the order of its running requests, in
-  which one that prefills may stand before one that decodes; so for the length of the step those
-  that decode go first, and are given what they need whatever is left for prompts. (vLLM's
-  ``long_prefill_token_threshold`` bounds each prompt, not all of them together.) Should memory run
-  out in such a step, vLLM preempts from the end: a prompt, which has yielded nothing yet. Those
-  that decode end in finite time, so a prompt is not put off for ever.
+  which one that prefills may stand before one that decodes, if long prompts have a threshold; so
+  for the length of the step those that decode go first, and are given what they need whatever is
+  left for prompts. (That threshold would be no bound: it holds for each prompt, not for all of
+  them together.) Should memory run out in such a step, vLLM preempts from the end: a prompt, which
+  has yielded nothing yet. Those that decode end in finite time, so no prompt waits for ever.
 - The waiting queue is permuted. Preempted requests wait in it like any other.
 """
 
