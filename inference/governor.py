@@ -1,9 +1,9 @@
 """The governor: inside an engine, it observes, decides, applies and reports.
 
-The engine's adapter calls it at four moments of every step, in the engine's own thread: ``depth``
+The engine's adapter calls it at four moments of every step, in the engine's own thread: ``plan``
 before a step is scheduled, ``launch`` once it is, ``prepare`` while the model runs, ``land`` when
 the step's outcome is known. What follows is decided in ``prepare``, when the thread would only wait
-for the model; ``depth`` then takes what is ready. Orders from the controller arrive in another
+for the model; ``plan`` then takes what is ready. Orders from the controller arrive in another
 thread, in the order book, which swaps one immutable value: the hot path takes no lock and does no
 I/O that can block.
 """
@@ -33,6 +33,7 @@ from .interval import Flight, Interval
 from .live_policy import PolicyError
 from .meters import Meters
 from .orders import OrderBook, Orders
+from .plan import Plan, Step
 from .requests import Hints, RequestState
 from .wire import Beat, EngineInfo, Mode
 
@@ -114,6 +115,16 @@ class Governor:
 
     # The hot path, in the engine's thread.
 
+    def plan(self, batch: int, load: Callable[[], Load], step: Step) -> Plan:  # noqa: ARG002
+        """What the step about to be scheduled is to do.
+
+        Args:
+            batch: requests that run.
+            load: looks at the engine; called only if orders came or no decision is ready.
+            step: looks at the engine's queue.
+        """
+        return Plan(self.depth(batch, load))
+
     def depth(self, batch: int, load: Callable[[], Load]) -> int:
         """The depth to draft in the step about to be scheduled.
 
@@ -141,7 +152,7 @@ class Governor:
         """Decide what the next steps draft, if that is due: to be called while the model runs.
 
         An engine that never calls this is governed all the same, at a decision's full cost in
-        ``depth`` and without cutting intervals short.
+        ``plan`` and without cutting intervals short.
 
         Args:
             batch: requests that run.

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from ...policies.slo import NO_SLO
+from ...policies.spaces import check_depth
 from ..governor import Governor, Load
 from ..interval import Flight
 from ..link import Link
@@ -18,6 +19,7 @@ from ..objectives import with_verdict
 from ..requests import RequestState
 from ..settings import GovernorSettings, from_environment
 from .identity import identify
+from .step import SchedulerStep
 
 if TYPE_CHECKING:
     from vllm.v1.core.sched.output import SchedulerOutput
@@ -90,10 +92,6 @@ class Adapter:
         governor, link = _connect(config, settings)
         return cls(governor, link, scheduler.scheduler_config.max_num_seqs)
 
-    def table(self, depth: int) -> list[int]:
-        """VLLM's table from batch size to depth, the same for all sizes."""
-        return self._tables[depth]
-
     def admit(self, request: Request) -> None:
         """A request was added."""
         try:
@@ -105,13 +103,25 @@ class Adapter:
         except Exception as e:  # noqa: BLE001 - see the module's docstring
             self.governor.fault(e)
 
-    def depth(self, scheduler: Scheduler) -> int:
-        """The depth for the step about to be scheduled."""
+    def begin(self, scheduler: Scheduler) -> tuple[int, Callable[[], None] | None]:
+        """A step is about to be scheduled: plan it, and make vLLM follow the plan.
+
+        Returns:
+            The depth that is drafted, and what must be called once vLLM has scheduled.
+        """
+        step = SchedulerStep(scheduler, self._state)
         try:
-            return self.governor.depth(self._batch(scheduler), lambda: _load(scheduler))
+            plan = self.governor.plan(self._batch(scheduler), lambda: _load(scheduler), step)
+            table = self._tables[check_depth(plan.depth, self.governor.info.k_max)]
+            after = step.carry_out(plan)
         except Exception as e:  # noqa: BLE001
             self.governor.fault(e)
-            return self.governor.info.static_depth
+            static = self.governor.info.static_depth
+            scheduler.dynamic_sd_lookup = self._tables[static]
+            return static, None
+        # VLLM's table from batch size to depth, here the same for all sizes.
+        scheduler.dynamic_sd_lookup = table
+        return plan.depth, after
 
     def prepare(self, scheduler: Scheduler) -> None:
         """The model runs: time to decide what comes next."""
@@ -209,8 +219,9 @@ class Adapter:
             request = scheduler.requests[request_id]
             before = request.num_computed_tokens - tokens  # vLLM has already added this step's
             positions = 1 + len(drafts.get(request_id, ()))
-            # Beyond that it is a prompt, or outputs computed anew after a preemption.
-            if before < request.num_prompt_tokens or tokens > positions:
+            # Beyond that it is a prompt, or outputs computed anew after a preemption; a part of
+            # those may be as short as a step of decoding.
+            if before < request.num_prompt_tokens or tokens > positions or request.is_prefill_chunk:
                 prefill += tokens
                 continue
             requests[request_id] = self._state(request_id)
