@@ -98,8 +98,9 @@ class Adapter:
             parameters = request.sampling_params
             arguments = parameters.extra_args if parameters is not None else None
             state = self._states[request.request_id] = self.governor.admit(arguments)
-            # The API server looks for stop strings, and tells the engine to break the request off.
-            state.open_ended = parameters is not None and bool(parameters.stop)
+            if state.slo is not NO_SLO and parameters is not None:
+                # The API server looks for stop strings, and tells the engine to break it off.
+                state.open_ended = bool(parameters.stop)
         except Exception as e:  # noqa: BLE001 - see the module's docstring
             self.governor.fault(e)
 
