@@ -8,13 +8,18 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from msgspec.structs import astuple
+from numpy.typing import NDArray
 from stable_baselines3.common.logger import HParam, Logger, TensorBoardOutputFormat
 
+from ..inference.attainment import Attained
 from ..inference.wire import Beat
 from ..policies.prices import Prices, dollars
 from ..policies.replay import Rows, concatenate
 from ..policies.spaces import MAX_DEPTH
 from ..policies.transition import Floats, OutcomeBatch
+
+Counts = NDArray[np.int_]
 
 # Rows kept between two points; of more, the newest count.
 _WINDOW: Final = 8192
@@ -39,6 +44,7 @@ class Board:
         self._heard: dict[str, float] = {}
         self._emitted: dict[str, tuple[float, int]] = {}  # by engine: when, how many tokens
         self._falls: dict[str, int] = {}  # by engine, those that were told
+        self._attained: dict[tuple[str, str], tuple[int, ...]] = {}  # by engine and SLO class
         self._queue = 0
         self._since = time.monotonic()
         self._last_counts = (0, 0)
@@ -58,6 +64,8 @@ class Board:
         """An engine's latest state, and how many messages wait for the learner."""
         engine = beat.info.engine
         if engine in self._beats or len(self._beats) < 256:
+            if engine not in self._beats:  # what it did before belongs to no point
+                self._attained |= {(engine, name): astuple(c) for name, c in beat.slo.items()}
             self._beats[engine], self._heard[engine] = beat, time.monotonic()
             self._emitted.setdefault(engine, (beat.at, beat.totals.emitted))
         self._queue = queue
@@ -125,6 +133,7 @@ class Board:
         self.logger.record("serve/tokens_per_second", self._tokens_per_second())
         self._wire()
         self._guards()
+        self._slo()
         self.logger.dump(step)
         self._last_counts = (step, updates)
         self._since = time.monotonic()
@@ -163,6 +172,23 @@ class Board:
         for name in _MICROSECONDS:
             worst = max((getattr(beat, name) for beat in live), default=0.0)
             self.logger.record(f"wire/{name}", worst)
+
+    def _slo(self) -> None:
+        """Of the requests with objectives that ended since the last point, those that had them."""
+        sums: dict[str, Counts] = {}
+        for engine, beat in self._beats.items():
+            for name, counts in beat.slo.items():
+                now = astuple(counts)
+                before = self._attained.get((engine, name), (0,) * len(now))
+                self._attained[engine, name] = now
+                # Fewer than before: the engine was started again.
+                new = np.subtract(now, before) if now[0] >= before[0] else np.array(now)
+                sums[name] = sums.get(name, 0) + new
+        for name, new in sums.items():
+            if new[0]:
+                for i, objective in enumerate(Attained.__struct_fields__[1:], 1):
+                    tag = f"slo/{name or 'without_a_class'}_{objective}"
+                    self.logger.record(tag, float(new[i] / new[0]))
 
     def _guards(self) -> None:
         """What the guards of live engines do: the worst of each figure, and how many fell back."""

@@ -11,8 +11,10 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
+from ..inference.attainment import Attained
 from ..inference.wire import Beat, EngineInfo, Totals, check_engine_name
 from ..policies.prices import Prices
+from ..policies.slo import MOST_CLASSES, is_class_name
 from ..policies.spaces import MAX_DEPTH, check_depth, check_speed
 from ..policies.transition import Transition
 
@@ -50,6 +52,18 @@ def check_beat(beat: Beat) -> None:
         raise ValueError(f"figures of a beat must be finite and not negative, got {figures}")
     if max(scores, default=0.0) > 1.0:
         raise ValueError(f"scores of predicted survival must be in [0, 1], got {scores}")
+    _check_slo(beat.slo)
+
+
+def _check_slo(classes: dict[str, Attained]) -> None:
+    if len(classes) > MOST_CLASSES + 1:  # and requests without a class
+        raise ValueError(f"there can be {MOST_CLASSES} SLO classes, not {len(classes)}")
+    for name, counts in classes.items():
+        if name and not is_class_name(name):
+            raise ValueError(f"no name of an SLO class: {name[:80]!r}")
+        figures = msgspec.structs.astuple(counts)
+        if not all(0 <= figure <= counts.finished for figure in figures):
+            raise ValueError(f"requests of an SLO class must be in [0, finished], got {figures}")
 
 
 @dataclass
@@ -119,6 +133,7 @@ class EngineView:
         beat.pop("schema")
         totals = beat.pop("totals")
         totals = dict(zip(Totals.__struct_fields__, totals, strict=True))
+        beat["slo"] = {name: msgspec.structs.asdict(c) for name, c in self.beat.slo.items()}
         totals["dollars"] = _dollars(self.beat.totals, prices)
         return {
             **info,

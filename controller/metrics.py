@@ -9,6 +9,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from ..inference.attainment import OBJECTIVES
+
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 _ENGINE_GAUGES: Final = (
@@ -135,6 +137,7 @@ class _Status(Collector):
                 if share is not None:
                     acceptance.add_metric([engine["engine"], str(position)], share)
         yield acceptance
+        yield from _slo(engines)
 
 
 _Kind = type[GaugeMetricFamily] | type[CounterMetricFamily]
@@ -154,6 +157,33 @@ def _by_engine(kind: _Kind, rows: _Table, engines: list[dict[str, Any]]) -> Iter
             if engine[key] is not None:
                 family.add_metric([engine["engine"]], engine[key])
         yield family
+
+
+def _slo(engines: list[dict[str, Any]]) -> Iterator[Metric]:
+    """Requests that ended, by SLO class; without a class, its label is empty."""
+    labels = ["engine", "slo_class"]
+    finished = CounterMetricFamily(
+        "flyball_engine_slo_finished_requests", "requests of an SLO class that ended", labels=labels
+    )
+    best_effort = CounterMetricFamily(
+        "flyball_engine_slo_best_effort_requests",
+        "those of which an objective was given up or missed",
+        labels=labels,
+    )
+    attained = CounterMetricFamily(
+        "flyball_engine_slo_attained_requests",
+        "those that attained an objective, or do not have it",
+        labels=[*labels, "objective"],
+    )
+    for engine in engines:
+        for name, counts in engine["slo"].items():
+            of = [engine["engine"], name]
+            finished.add_metric(of, counts["finished"])
+            best_effort.add_metric(of, counts["best_effort"])
+            for objective in OBJECTIVES:
+                attained.add_metric([*of, objective], counts[objective])
+            attained.add_metric([*of, "all"], counts["attained"])
+    yield from (finished, best_effort, attained)
 
 
 def exposition(status: dict[str, Any]) -> bytes:

@@ -13,6 +13,7 @@ from ..inference.models import family
 from ..inference.settings import from_environment
 from ..inference.wire import check_engine_name, parse_address
 from ..policies.prices import price_list
+from ..policies.slo import SloError, load_classes
 from ..policies.spaces import MAX_DEPTH, check_speed
 from .duty import Duty
 from .http import parse_http
@@ -53,6 +54,7 @@ class ServeOptions:
     token_file: Path | None
     extra: tuple[str, ...]
     guard: bool = True
+    slo_classes: Path | None = None
 
 
 def check(options: ServeOptions) -> tuple[EngineProcess, ControllerProcess | None]:
@@ -72,6 +74,8 @@ def check(options: ServeOptions) -> tuple[EngineProcess, ControllerProcess | Non
     check_engine_name(options.engine)
     identity.check_dtype(options.dtype)
     check_extra(options.extra)
+    if options.slo_classes is not None:
+        _check_classes(options.slo_classes)
     cores = find_cores(options.engine_cores)
     _check_profile(options, target, draft, cores)
     ports = [("the OpenAI API (--port)", "127.0.0.1", options.port)]
@@ -119,6 +123,13 @@ def _check_profile(
     )
 
 
+def _check_classes(path: Path) -> None:
+    try:
+        load_classes(path)
+    except SloError as e:
+        raise ValueError(f"--slo-classes: {e}") from None
+
+
 def _check_controller(options: ServeOptions) -> list[tuple[str, str, int]]:
     """Check what the controller will be told; the ports it needs."""
     wire, http = parse_address(options.address), parse_http(options.http)
@@ -153,6 +164,7 @@ def _engine(
         engine=options.engine,
         cores=cores,
         dtype=options.dtype,
+        slo_classes=options.slo_classes.resolve() if options.slo_classes else None,
         extra=list(options.extra),
         env=_environment(options),
         log=run / "engine.log",

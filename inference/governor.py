@@ -1,9 +1,9 @@
 """The governor: inside an engine, it observes, decides, applies and reports.
 
-The engine's adapter calls it at four moments of every step, in the engine's own thread: ``depth``
+The engine's adapter calls it at four moments of every step, in the engine's own thread: ``plan``
 before a step is scheduled, ``launch`` once it is, ``prepare`` while the model runs, ``land`` when
 the step's outcome is known. What follows is decided in ``prepare``, when the thread would only wait
-for the model; ``depth`` then takes what is ready. Orders from the controller arrive in another
+for the model; ``plan`` then takes what is ready. Orders from the controller arrive in another
 thread, in the order book, which swaps one immutable value: the hot path takes no lock and does no
 I/O that can block.
 """
@@ -21,9 +21,11 @@ from typing import Final, NamedTuple
 import msgspec
 
 from ..policies.prices import compute_prices
+from ..policies.slo import DEFAULT_CLASSES, NO_SLO, SloClasses
 from ..policies.snapshot import SnapshotError
 from ..policies.spaces import CLASSES, DEPTH_SPACE, check_depth
 from ..policies.transition import Decision, Reason, Transition
+from .attainment import Attainment
 from .drafts import Drafts
 from .guard import Guard
 from .guard_state import GuardSettings, GuardState
@@ -31,6 +33,7 @@ from .interval import Flight, Interval
 from .live_policy import PolicyError
 from .meters import Meters
 from .orders import OrderBook, Orders
+from .plan import Plan, Step
 from .requests import Hints, RequestState
 from .wire import Beat, EngineInfo, Mode
 
@@ -68,6 +71,7 @@ class Governor:
         interval: most engine steps per decision.
         seed: of the exploration.
         guard: options of the guard; None for none.
+        slo_classes: of objectives, that requests can name.
     """
 
     def __init__(
@@ -78,6 +82,7 @@ class Governor:
         interval: int = 8,
         seed: int | None = None,
         guard: GuardSettings | None = None,
+        slo_classes: SloClasses = DEFAULT_CLASSES,
     ) -> None:
         if interval < 1:
             raise ValueError(f"interval must be at least 1 engine step, not {interval}")
@@ -87,7 +92,8 @@ class Governor:
         self._prices = compute_prices(info.parameter_ratio)  # until a snapshot says others
         self.book = OrderBook(info, orders, seed)
         self.steps_per_interval = interval
-        self.hints = Hints()
+        self.hints = Hints(slo_classes)
+        self.attainment = Attainment()
         self.drafts = Drafts()
         self.decisions = self.dropped = self.faults = 0
         self.last_fault = ""
@@ -108,6 +114,16 @@ class Governor:
         self._last_landing = 0.0
 
     # The hot path, in the engine's thread.
+
+    def plan(self, batch: int, load: Callable[[], Load], step: Step) -> Plan:  # noqa: ARG002
+        """What the step about to be scheduled is to do.
+
+        Args:
+            batch: requests that run.
+            load: looks at the engine; called only if orders came or no decision is ready.
+            step: looks at the engine's queue.
+        """
+        return Plan(self.depth(batch, load))
 
     def depth(self, batch: int, load: Callable[[], Load]) -> int:
         """The depth to draft in the step about to be scheduled.
@@ -136,7 +152,7 @@ class Governor:
         """Decide what the next steps draft, if that is due: to be called while the model runs.
 
         An engine that never calls this is governed all the same, at a decision's full cost in
-        ``depth`` and without cutting intervals short.
+        ``plan`` and without cutting intervals short.
 
         Args:
             batch: requests that run.
@@ -204,6 +220,17 @@ class Governor:
         self._meters.arrivals += 1
         return self.hints.state(arguments)
 
+    def finish(self, state: RequestState) -> str:
+        """A request ended; with objectives, it is counted in its SLO class.
+
+        Returns:
+            The objectives that were given up or missed, joined by ``+``; "" for none.
+        """
+        if state.slo is NO_SLO:
+            return ""
+        times = (state.arrived, state.first, state.last)
+        return self.attainment.finish(state.slo, *times, state.emitted, state.missed)
+
     def fault(self, error: Exception) -> None:
         """Something of ours failed; the engine goes on, after a few faults without us."""
         self.faults += 1
@@ -249,6 +276,7 @@ class Governor:
             guard=self._guard_state(orders),
             ignored=self.hints.ignored,
             last_ignored=self.hints.last_ignored,
+            slo=self.attainment.counts(),
         )
 
     def _guard_state(self, orders: Orders) -> GuardState:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import httpx
 import msgspec
 
+from ..policies.slo import NO_SLO, Slo
 from .models.prompts import Prompt, prompts
+from .objectives import SERVED, as_headers
 
 WORKLOADS: Final[dict[str, tuple[str, ...]]] = {
     "code": ("code",),
@@ -24,6 +26,10 @@ WORKLOADS: Final[dict[str, tuple[str, ...]]] = {
 
 _POOL: Final = 64  # prompts per content class, used in turn
 _PAUSE: Final = 0.2  # seconds before the next request after one that failed
+
+
+Objectives = Callable[[int, str], Slo]
+"""The objectives of a request, by its number and the content class of its prompt."""
 
 
 class LoadError(ValueError):
@@ -44,6 +50,8 @@ class LoadSettings:
         stream: whether to stream, which tells when the first token came.
         token_ids: whether to ask for the generated token ids.
         arguments: ``vllm_xargs``, such as ``flyball_class`` and ``flyball_speed``.
+        objectives: of each request, sent as headers; None for none. ``by_class`` makes one of a
+            table.
         requests: how many requests in all; None for no such bound.
         timeout: seconds after which a request has failed.
         seed: which prompts, in which order.
@@ -58,6 +66,7 @@ class LoadSettings:
     stream: bool = False
     token_ids: bool = False
     arguments: dict[str, str | float] = field(default_factory=dict)
+    objectives: Objectives | None = None
     requests: int | None = None
     timeout: float = 120.0
     seed: int = 0
@@ -69,6 +78,15 @@ class LoadSettings:
             raise LoadError("concurrency and max_tokens must be at least 1")
         if not self.url.startswith(("http://", "https://")):
             raise LoadError(f"url must be http://HOST:PORT, not {self.url!r}")
+
+    def slo(self, number: int, content_class: str) -> Slo:
+        """The objectives of a request."""
+        return NO_SLO if self.objectives is None else self.objectives(number, content_class)
+
+
+def by_class(objectives: Mapping[str, Slo]) -> Objectives:
+    """Objectives by content class; a class that is not named has none."""
+    return lambda _, content_class: objectives.get(content_class, NO_SLO)
 
 
 @dataclass(slots=True)
@@ -84,6 +102,9 @@ class RequestRecord:
         tokens: generated, by the engine's own count.
         error: why it failed; None if it did not.
         token_ids: generated ids, if asked for.
+        slo: its objectives.
+        served: what the server says of them, such as "met" or "best-effort; missed=tpot"; "" for
+            nothing.
     """
 
     number: int
@@ -94,6 +115,8 @@ class RequestRecord:
     tokens: int = 0
     error: str | None = None
     token_ids: list[int] | None = None
+    slo: Slo = NO_SLO
+    served: str = ""
 
 
 class _Usage(msgspec.Struct):
@@ -178,7 +201,8 @@ class Load:
             prompt = next(self._source, None)
             if prompt is None:
                 return
-            record = RequestRecord(self._sent, prompt.content_class, time.perf_counter())
+            slo = self.settings.slo(self._sent, prompt.content_class)
+            record = RequestRecord(self._sent, prompt.content_class, time.perf_counter(), slo=slo)
             self._sent += 1
             await self._request(client, self._body(model, prompt), record)
             self.records.append(record)
@@ -207,8 +231,9 @@ class Load:
         """Send one request and fill in its record."""
         try:
             async with client.stream(
-                "POST", "/v1/completions", content=body, headers=_JSON
+                "POST", "/v1/completions", content=body, headers=_JSON | as_headers(record.slo)
             ) as response:
+                record.served = response.headers.get(SERVED, "")
                 if response.status_code != 200:
                     text = (await response.aread()).decode(errors="replace")
                     record.error = f"HTTP {response.status_code}: {text[:200]}"
@@ -222,6 +247,7 @@ class Load:
 
 
 _JSON: Final = {"content-type": "application/json"}
+_SERVED: Final = f": {SERVED}: "
 
 
 async def _model(client: httpx.AsyncClient) -> str:
@@ -240,6 +266,8 @@ async def _read_stream(response: httpx.Response, record: RequestRecord) -> None:
     """Server-sent events: only the one with the usage is parsed, to stay light."""
     ids: list[int] = []
     async for line in response.aiter_lines():
+        if line.startswith(_SERVED):
+            record.served = line.removeprefix(_SERVED)
         if not line.startswith("data: ") or line == "data: [DONE]":
             continue
         if not record.tokens and record.first != record.first:

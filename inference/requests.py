@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import reprlib
+import math
+import time
 from typing import Final
 
+from ..policies.slo import DEFAULT_CLASSES, NO_SLO, Slo, SloClasses, SloError, show
 from ..policies.spaces import BEHAVIOURS, CLASSES, check_speed
 from ..policies.survival import SurvivalEstimator
+from .attainment import lost, missed
+from .objectives import ARGUMENTS, resolve
 
 CLASS_HINT: Final = "flyball_class"
 SPEED_HINT: Final = "flyball_speed"
@@ -44,14 +48,22 @@ class RequestState:
         expected: rejections that its class's table expected at the positions tried, decayed.
         deviation: of its history from those of its class (``FrailtyEstimator.of``).
         frailty: multiplier on its class's hazards.
+        arrived: when the engine was given it, seconds of ``time.perf_counter``.
+        first: when its first token came; NaN before.
+        last: when its latest token came; NaN before.
+        emitted: output tokens that it has been given.
+        slo: its objectives; ``NO_SLO`` itself for none.
+        missed: the objective that cannot be met any more, "ttft", "tpot" or "deadline"; "" while
+            all can.
+        open_ended: whether the API server may end it, at a stop string, before the engine would.
     """
 
     __slots__ = (
-        *("accepted", "deviation", "expected", "frailty"),
-        *("named", "slot", "speed", "tried"),
+        *("accepted", "arrived", "deviation", "emitted", "expected", "first", "frailty"),
+        *("last", "missed", "named", "open_ended", "slo", "slot", "speed", "tried"),
     )
 
-    def __init__(self, named: int | None, speed: float | None) -> None:
+    def __init__(self, named: int | None, speed: float | None, slo: Slo = NO_SLO) -> None:
         self.named = named
         self.speed = speed
         self.slot = FRESH if named is None else named
@@ -60,6 +72,29 @@ class RequestState:
         self.expected = 0.0
         self.deviation = 0.0
         self.frailty = 1.0
+        self.arrived = time.perf_counter()
+        self.first = self.last = math.nan
+        self.emitted = 0
+        self.slo = slo
+        self.missed = ""
+        self.open_ended = False
+
+    def emit(self, tokens: int, at: float) -> None:
+        """Output tokens came, at least one.
+
+        Args:
+            tokens: how many.
+            at: seconds of ``time.perf_counter``.
+        """
+        if not self.emitted:
+            self.first = at
+        self.last = at
+        self.emitted += tokens
+
+    def lost(self) -> str:
+        """Objectives given up or missed so far, joined by ``+``; "" for none."""
+        names = missed(self.slo, self.arrived, self.first, self.last, self.emitted)
+        return lost(names, self.missed)
 
     def verified(self, tried: int, accepted: int, estimator: SurvivalEstimator) -> None:
         """Learn from one verification.
@@ -118,9 +153,14 @@ class ClassNames:
 class Hints:
     """Takes what requests say of themselves in their ``vllm_xargs``.
 
-    ``flyball_class`` names a request's class, ``flyball_speed`` its speed in [0, 1]. A hint must
-    never fail a request: one that cannot be followed is as if it were not there, and counted. So is
-    a misspelt one: what else begins with ``flyball_``.
+    ``flyball_class`` names a request's class, ``flyball_speed`` its speed in [0, 1], and
+    ``objectives.ARGUMENTS`` its objectives, which the API server refuses if they make no sense
+    (``vllm.slo_middleware``) where it is told to. Here, a hint must never fail a request: one that
+    cannot be followed is as if it were not there, and counted. So is a misspelt one: what else
+    begins with ``flyball_``.
+
+    Args:
+        classes: of objectives.
 
     Attributes:
         names: of the classes.
@@ -128,7 +168,8 @@ class Hints:
         last_ignored: why the latest of them was not, for people; "" before the first.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, classes: SloClasses = DEFAULT_CLASSES) -> None:
+        self._classes = classes
         self.names = ClassNames()
         self.ignored = 0
         self.last_ignored = ""
@@ -140,7 +181,7 @@ class Hints:
         for name in arguments:
             if str(name).startswith(_OURS) and name not in _HINTS:
                 self._ignore(str(name), arguments[name], f"is none of {', '.join(_HINTS)}")
-        return RequestState(self._named(arguments), self._speed(arguments))
+        return RequestState(self._named(arguments), self._speed(arguments), self._slo(arguments))
 
     def _named(self, arguments: dict[str, object]) -> int | None:
         if CLASS_HINT not in arguments:
@@ -164,9 +205,22 @@ class Hints:
             self._ignore(SPEED_HINT, arguments[SPEED_HINT], "must be a number in [0, 1]")
             return None
 
+    def _slo(self, arguments: dict[str, object]) -> Slo:
+        asked = {name: arguments[name] for name in ARGUMENTS if name in arguments}
+        for name, value in list(asked.items()):
+            try:
+                resolve({}, {name: value}, self._classes)
+            except SloError as e:
+                del asked[name]
+                self._refuse(str(e))
+        return resolve({}, asked, self._classes) if asked else NO_SLO
+
     def _ignore(self, hint: str, value: object, reason: str) -> None:
+        self._refuse(f"{hint[:64]} {reason}: {show(value)}")
+
+    def _refuse(self, why: str) -> None:
         self.ignored += 1
-        self.last_ignored = f"{hint[:64]} {reason}: {reprlib.repr(value)}"
+        self.last_ignored = why
 
 
-_HINTS: Final = (CLASS_HINT, SPEED_HINT)
+_HINTS: Final = (CLASS_HINT, SPEED_HINT, *ARGUMENTS)

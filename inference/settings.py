@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..policies.runner import Runner
+from ..policies.slo import DEFAULT_CLASSES, SloClasses, load_classes
 from ..policies.snapshot import Snapshot
 from ..policies.spaces import check_speed
 from .guard_state import GuardSettings
@@ -40,6 +41,8 @@ class GovernorSettings:
             static depth. FLYBALL_GUARD_SHARE, share of decisions taken at the static depth to
             tell, default 0.04. FLYBALL_EXPLORE, greatest share of recent decisions that may
             explore after the first 200, default 0.15. None for no guard.
+        slo_classes: FLYBALL_SLO_CLASSES, a TOML file of SLO classes; by default those of
+            ``policies.slo``.
     """
 
     controller: Address | None
@@ -53,6 +56,7 @@ class GovernorSettings:
     parameter_ratio: float | None
     seed: int | None
     guard: GuardSettings | None
+    slo_classes: SloClasses
 
     def orders(self) -> Orders:
         """What holds until the controller says otherwise.
@@ -83,7 +87,18 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> GovernorSetting
         parameter_ratio=_read("FLYBALL_PARAMETER_RATIO", _ratio, environ),
         seed=_read("FLYBALL_SEED", _natural, environ),
         guard=_guard(environ),
+        slo_classes=slo_classes(environ),
     )
+
+
+def slo_classes(environ: Mapping[str, str] = os.environ) -> SloClasses:
+    """The SLO classes that requests can name.
+
+    Raises:
+        ValueError: naming the variable, the file and what is wrong with it.
+    """
+    found = _read("FLYBALL_SLO_CLASSES", lambda text: load_classes(Path(text)), environ)
+    return _default(found, DEFAULT_CLASSES)
 
 
 def _guard(environ: Mapping[str, str]) -> GuardSettings | None:

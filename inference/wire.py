@@ -17,9 +17,10 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from ..policies.transition import Transition
+from .attainment import Attained
 from .guard_state import GuardState
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 DEFAULT_ADDRESS: Final = "tcp://127.0.0.1:5757"
 MAX_MESSAGE: Final = 32 << 20
 
@@ -149,6 +150,7 @@ class Beat(msgspec.Struct, frozen=True, tag="beat", tag_field="kind", kw_only=Tr
         guard: what the guard does and why.
         ignored: hints of requests that were not followed, since start.
         last_ignored: why the latest of them was not, for people.
+        slo: what became of requests with objectives, since start, by SLO class; "" for none.
     """
 
     info: EngineInfo
@@ -176,6 +178,7 @@ class Beat(msgspec.Struct, frozen=True, tag="beat", tag_field="kind", kw_only=Tr
     guard: GuardState = GuardState()
     ignored: int = 0
     last_ignored: str = ""
+    slo: dict[str, Attained] = {}
     schema: int = SCHEMA
 
 

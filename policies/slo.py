@@ -7,6 +7,7 @@ the first (TPOT), and a deadline for its last token. All are measured from its a
 from __future__ import annotations
 
 import math
+import re
 import reprlib
 import tomllib
 from collections.abc import Mapping
@@ -16,7 +17,15 @@ from typing import Final
 
 
 class SloError(ValueError):
-    """An objective that makes no sense, with its field's name and what is allowed."""
+    """An objective that makes no sense, with its field's name and what is allowed.
+
+    Attributes:
+        field: what is wrong, as it was written where it comes from; "" for no single one.
+    """
+
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +72,36 @@ def check_field(name: str, value: object, shown: str | None = None) -> float:
         SloError: naming the field and what is allowed.
     """
     low, high = BOUNDS[name]
-    try:
-        number = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        number = math.nan
-    if not low <= number <= high:
+    if not low <= (number := _number(value)) <= high:
+        shown = shown or name
         raise SloError(
-            f"{shown or name} must be a number of milliseconds from {low:g} to {high:,.0f}, "
-            f"not {reprlib.repr(value)}"
+            f"{shown} must be a number of milliseconds from {low:g} to {high:,.0f}, "
+            f"not {show(value)}",
+            shown,
         )
     return number / 1e3
+
+
+def show(value: object) -> str:
+    """A value from outside in a few words."""
+    # Python refuses to write out an integer of thousands of digits.
+    if isinstance(value, int) and abs(value) > _HUGE:
+        return "a huge integer"
+    return reprlib.repr(value)
+
+
+def _number(value: object) -> float:
+    """A number or a text that is one; NaN, which is in no range, for all else."""
+    if isinstance(value, str) and not _NUMBER.fullmatch(value):
+        return math.nan  # such as "1_000" and digits of other scripts, which Python would take
+    try:
+        return math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
+
+_HUGE: Final = 10**30
+_NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 
 
 def make_slo(fields: Mapping[str, object], base: Slo = NO_SLO) -> Slo:
@@ -83,7 +112,8 @@ def make_slo(fields: Mapping[str, object], base: Slo = NO_SLO) -> Slo:
     """
     unknown = sorted({*map(str, fields)} - {*BOUNDS})
     if unknown:
-        raise SloError(f"no objective {unknown[0][:80]!r}; there are {', '.join(BOUNDS)}")
+        name = unknown[0][:80]
+        raise SloError(f"no objective {name!r}; there are {', '.join(BOUNDS)}", name)
     seconds = {name: check_field(name, value) for name, value in fields.items()}
     return Slo(
         ttft=seconds.get("ttft_ms", base.ttft),
@@ -93,7 +123,10 @@ def make_slo(fields: Mapping[str, object], base: Slo = NO_SLO) -> Slo:
     )
 
 
-_LONGEST: Final = 64  # characters of a class's name
+MOST_CLASSES: Final = 32
+"""Classes there can be: each is counted on its own."""
+
+_NAME: Final = re.compile(r"[\w.:-]{1,64}", re.ASCII)  # fit for a header and a label
 
 
 @dataclass(frozen=True)
@@ -106,8 +139,12 @@ class SloClasses:
 
     classes: Mapping[str, Slo] = field(default_factory=dict)
 
-    def get(self, name: object) -> Slo:
+    def get(self, name: object, shown: str = "") -> Slo:
         """A class by its name.
+
+        Args:
+            name: of the class.
+            shown: what the field is called where the name comes from.
 
         Raises:
             SloError: listing the names that exist.
@@ -115,7 +152,13 @@ class SloClasses:
         if isinstance(name, str) and name in self.classes:
             return self.classes[name]
         names = ", ".join(self.classes) or "none"
-        raise SloError(f"no SLO class {reprlib.repr(name)}; there are: {names}")
+        where = f"{shown}: " if shown else ""
+        raise SloError(f"{where}no SLO class {show(name)}; there are: {names}", shown)
+
+
+def is_class_name(name: str) -> bool:
+    """Whether an SLO class may be called so."""
+    return bool(_NAME.fullmatch(name))
 
 
 def parse_classes(table: Mapping[str, object]) -> SloClasses:
@@ -124,10 +167,17 @@ def parse_classes(table: Mapping[str, object]) -> SloClasses:
     Raises:
         SloError: naming the class and the field.
     """
+    if len(table) > MOST_CLASSES:
+        raise SloError(f"there can be {MOST_CLASSES} SLO classes, not {len(table)}")
     found = {}
     for name, fields in table.items():
-        if not (0 < len(name) <= _LONGEST and isinstance(fields, Mapping)):
-            raise SloError(f"SLO class {reprlib.repr(name)} must be a table of {', '.join(BOUNDS)}")
+        if not is_class_name(name):
+            raise SloError(
+                f"a name of an SLO class has 1 to 64 letters, digits or any of _ . : -, "
+                f"not {reprlib.repr(name)}"
+            )
+        if not isinstance(fields, Mapping):
+            raise SloError(f"SLO class {name!r} must be a table of {', '.join(BOUNDS)}")
         try:
             found[name] = make_slo(fields, Slo(name=name))
         except SloError as e:
@@ -142,8 +192,8 @@ def load_classes(path: Path) -> SloClasses:
         SloError: naming the file and what is wrong with it.
     """
     try:
-        return parse_classes(tomllib.loads(path.read_text()))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, SloError) as e:
+        return parse_classes(tomllib.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, RecursionError) as e:  # of the text, the TOML or the objectives
         raise SloError(f"{path}: {e}") from None
 
 

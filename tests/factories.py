@@ -12,6 +12,7 @@ from random import Random
 
 import numpy as np
 from flyball.controller.learner import Learner
+from flyball.inference.attainment import Attained
 from flyball.inference.guard_state import GuardState
 from flyball.inference.wire import Beat, EngineInfo, Mode, Totals
 from flyball.policies.prices import Prices, compute_prices
@@ -230,6 +231,7 @@ def beat(
     pin: int = 0,
     ignored: int = 0,
     last_ignored: str = "",
+    slo: dict[str, Attained] | None = None,
 ) -> Beat:
     """An engine's state in the middle of a load."""
     return Beat(
@@ -256,6 +258,7 @@ def beat(
         guard=guard or GuardState(),
         ignored=ignored,
         last_ignored=last_ignored,
+        slo=slo or {},
     )
 
 

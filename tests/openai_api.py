@@ -19,6 +19,7 @@ class Api:
 
     def __init__(self) -> None:
         self.bodies: list[dict[str, object]] = []
+        self.objectives: list[dict[str, str]] = []
         self.under_way = self.most_under_way = 0
         self.peers: set[tuple[str, int]] = set()
         self.status = 200
@@ -52,6 +53,8 @@ class Api:
         body = await request.json()
         self.bodies.append(body)
         self.peers.add(request.client)
+        asked = {k: v for k, v in request.headers.items() if k.startswith("x-slo-")}
+        self.objectives.append(asked)
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
         await asyncio.sleep(self.seconds)
@@ -60,13 +63,17 @@ class Api:
             return PlainTextResponse("the engine is on fire", self.status)
         tokens = body["max_tokens"]
         if body.get("stream"):
-            return StreamingResponse(self._stream(tokens), media_type="text/event-stream")
+            events = self._stream(tokens, b": x-slo-served: met\n\n" if asked else b"")
+            return StreamingResponse(events, media_type="text/event-stream")
         choice = {"text": "x" * tokens, "token_ids": list(range(tokens))}
-        return JSONResponse({"choices": [choice], "usage": {"completion_tokens": tokens}})
+        served = {"x-slo-served": "met"} if asked else {}
+        answer = {"choices": [choice], "usage": {"completion_tokens": tokens}}
+        return JSONResponse(answer, headers=served)
 
-    async def _stream(self, tokens: int):
+    async def _stream(self, tokens: int, served: bytes):
         # Several tokens per chunk, as speculation sends them.
         for i in range(0, tokens, 3):
             yield f"data: {json.dumps({'choices': [{'text': 'x' * min(3, tokens - i)}]})}\n\n"
         usage = json.dumps({"choices": [], "usage": {"completion_tokens": tokens}})
-        yield f"data: {usage.replace(': ', ':')}\n\ndata: [DONE]\n\n"
+        yield f"data: {usage.replace(': ', ':')}\n\n"
+        yield served + b"data: [DONE]\n\n"

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import logging
+import math
+from collections import deque
+from collections.abc import Callable
+from random import Random
 from types import SimpleNamespace
 
 import pytest
-from flyball.inference.vllm.adapter import Adapter
+from flyball.inference.governor import Governor
+from flyball.inference.interval import Flight
+from flyball.inference.plan import Plan
+from flyball.inference.vllm.adapter import Adapter, Landing
+from flyball.inference.vllm.step import SchedulerStep
+from flyball.inference.wire import EngineInfo
+from hypothesis import given
+from hypothesis import strategies as st
 
 
 def scheduler(method: str | None = "draft_model", ranks: int = 1) -> SimpleNamespace:
@@ -33,3 +44,186 @@ def test_what_cannot_be_governed_is_left_alone(
     with caplog.at_level(logging.WARNING, "flyball"):
         assert Adapter.attach(what) is None  # type: ignore[arg-type]
     assert says in caplog.text
+
+
+K_MAX = 6
+DRAFTS = [11, 12, 13, 14]
+
+
+def request(name: str, prompt: int, computed: int, **changes: object) -> SimpleNamespace:
+    """As much of vLLM's request as is looked at; it decodes what it has computed the prompt of."""
+    prefills = computed < prompt
+    values = {
+        "request_id": name,
+        "sampling_params": SimpleNamespace(extra_args=None),
+        "num_prompt_tokens": prompt,
+        "num_tokens": max(prompt, computed + 1),
+        "num_computed_tokens": computed,
+        "num_output_placeholders": 0,
+        "max_tokens": 50,
+        "is_prefill_chunk": prefills,
+        "spec_token_ids": [] if prefills else DRAFTS,
+    }
+    return SimpleNamespace(**values | changes)
+
+
+class Queue:
+    """A queue as vLLM's scheduler has it before a step, and an adapter that plans for it."""
+
+    def __init__(self, running: list[SimpleNamespace], waiting: list[SimpleNamespace]) -> None:
+        self.running, self.waiting = running, deque(waiting)
+        self.kv_cache_manager = SimpleNamespace(usage=0.0)
+        self.scheduler_config = SimpleNamespace(
+            policy="fcfs", enable_chunked_prefill=True, disable_chunked_mm_input=False
+        )
+        self.max_num_scheduled_tokens = 100
+        self.dynamic_sd_lookup: list[int] = []
+        info = EngineInfo(
+            engine="e", target="t", draft="d", k_max=K_MAX, static_depth=2, parameter_ratio=0.05
+        )
+        self.adapter = Adapter(Governor(info, lambda _: True), None, 8)
+        for known in (*running, *waiting):
+            self.adapter.admit(known)
+
+    def begin(self, *plan: object) -> Callable[[], None] | None:
+        """What must be called after a step that is planned so."""
+        self.adapter.governor.plan = lambda *_: Plan(*plan)  # type: ignore[method-assign, arg-type]
+        self.depth, after = self.adapter.begin(self)  # type: ignore[arg-type]
+        return after
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Of the requests in the order in which they run and wait."""
+        ran, wait = ("".join(r.request_id for r in queue) for queue in (self.running, self.waiting))
+        return ran, wait
+
+    @property
+    def drafts(self) -> list[list[int]]:
+        return [r.spec_token_ids for r in self.running]
+
+
+def queue() -> Queue:
+    """One that prefills between two that decode, one that surely ends, two that wait."""
+    ends = request("e", 10, 62, num_tokens=60, num_output_placeholders=3)
+    running = [request("a", 10, 20), request("p", 40, 30), request("b", 10, 15), ends]
+    return Queue(running, [request("x", 30, 0), request("y", 5, 0)])
+
+
+def test_a_step_tells_apart_what_runs_and_what_waits() -> None:
+    seen = queue()
+    state = seen.adapter._states
+    step = SchedulerStep(seen, state.__getitem__)  # type: ignore[arg-type]
+    assert (step.decoding, step.drafted) == ([state["a"], state["b"]], [4, 4])
+    assert (step.prefilling, step.left) == ([state["p"]], [10])
+    assert (step.waiting, step.prompts) == ([state["x"], state["y"]], [30, 5])
+
+
+def test_a_plan_is_carried_out_for_one_step() -> None:
+    seen = queue()
+    after = seen.begin(3, [1, 0], 7, [1, 0])
+    assert seen.drafts == [[11], [], DRAFTS, []]
+    assert [r.request_id for r in seen.running] == ["a", "b", "e", "p"]
+    assert seen.names[1] == "yx"
+    assert seen.max_num_scheduled_tokens == (1 + 1) + (1 + 0) + 7
+    assert set(seen.dynamic_sd_lookup) == {3}
+    assert after is not None
+    seen.running.append(seen.waiting.popleft())
+    after()
+    assert seen.names == ("apbey", "x")
+    assert seen.max_num_scheduled_tokens == 100
+    assert DRAFTS == [11, 12, 13, 14]  # vLLM shares it among requests
+
+
+def test_the_engines_own_budget_is_never_exceeded() -> None:
+    seen = queue()
+    seen.begin(3, None, 1000)
+    assert seen.max_num_scheduled_tokens == 100
+
+
+def test_prompts_are_not_held_back_where_that_could_last_for_ever() -> None:
+    whole, idle, plain = queue(), Queue([request("p", 40, 30)], []), queue()
+    whole.scheduler_config.enable_chunked_prefill = False
+    for seen, plan in ((whole, (3, None, 0)), (idle, (3, None, 0)), (plain, (3,))):
+        assert seen.begin(*plan) is None
+        assert seen.max_num_scheduled_tokens == 100
+    assert plain.names == ("apbe", "xy")
+
+
+def test_priorities_decide_the_order_where_vllm_follows_them() -> None:
+    seen = queue()
+    seen.scheduler_config.policy = "priority"
+    seen.begin(3, None, None, [1, 0])
+    assert (seen.names[1], seen.adapter.governor.faults) == ("xy", 0)
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        (3, [1, 0, 0], 0, [1, 0]),
+        (3, [1, -1], 0, [1, 0]),
+        (3, [1, 0], -1, [1, 0]),
+        (3, [1, 0], 0, [1, 1]),
+        (3, [1, 0], 0, [0]),
+        (K_MAX + 1, [1, 0], 0, [1, 0]),
+        (-1, [1, 0], 0, [1, 0]),
+    ],
+)
+def test_a_plan_that_does_not_fit_is_ignored(plan: tuple[object, ...]) -> None:
+    seen = queue()
+    assert seen.begin(*plan) is None
+    assert (seen.depth, set(seen.dynamic_sd_lookup)) == (2, {2})
+    assert (seen.names, seen.max_num_scheduled_tokens) == (("apbe", "xy"), 100)
+    assert seen.drafts == [DRAFTS, [], DRAFTS, DRAFTS]
+    assert seen.adapter.governor.faults == 1
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), st.integers(0, K_MAX)), min_size=1, max_size=12),
+    st.integers(0, 40),
+    st.randoms(),
+)
+def test_requests_that_decode_get_all_they_were_given(
+    kinds: list[tuple[bool, int]], bound: int, random: Random
+) -> None:
+    running = [
+        request(str(i), 10, 20 if decodes else 5, spec_token_ids=[7] * (drafted if decodes else 0))
+        for i, (decodes, drafted) in enumerate(kinds)
+    ]
+    seen = Queue(list(running), [])
+    lengths = [random.randint(0, K_MAX) for decodes, _ in kinds if decodes]
+    after = seen.begin(1, lengths, bound)
+    left = seen.max_num_scheduled_tokens
+    used = sum(1 + len(r.spec_token_ids) for r in running if not r.is_prefill_chunk)
+    for r in seen.running:  # as vLLM gives them out
+        wanted = r.num_tokens - r.num_computed_tokens + len(r.spec_token_ids)
+        given_out = min(wanted, left)
+        left -= given_out
+        assert r.is_prefill_chunk or given_out == wanted
+    if lengths:
+        prompts = 5 * sum(not decodes for decodes, _ in kinds)
+        assert left == max(0, min(bound, 100 - used) - prompts)
+    if after is not None:
+        after()
+    assert seen.running == running
+    assert seen.max_num_scheduled_tokens == 100
+
+
+def test_what_reaches_a_request_is_counted_from_its_arrival_on() -> None:
+    seen = queue()
+    state = seen.adapter._states["a"]
+    assert (state.emitted, math.isnan(state.first)) == (0, True)
+    for at, tokens in ((state.arrived + 1, []), (state.arrived + 2, [5, 6]), (math.inf, [7])):
+        output = SimpleNamespace(request_id="a", new_token_ids=tokens, finish_reason=None)
+        landing = Landing(Flight({}, 0, 0, 0, 0), at, [])
+        seen.adapter.land(landing, {0: SimpleNamespace(outputs=[output])})  # type: ignore[dict-item]
+    assert (state.emitted, state.first) == (3, state.arrived + 2)
+    assert seen.adapter.governor.faults == 0
+
+
+def test_a_part_of_what_is_computed_anew_is_no_decoding_however_short() -> None:
+    anew = request("r", 10, 16, num_tokens=20, is_prefill_chunk=True)
+    ready = request("a", 10, 16)
+    scheduler = SimpleNamespace(requests={"r": anew, "a": ready})
+    output = SimpleNamespace(scheduled_spec_decode_tokens={}, num_scheduled_tokens={"r": 1, "a": 1})
+    flight = queue().adapter._flight(scheduler, output)  # type: ignore[arg-type]
+    assert (list(flight.requests), flight.verified, flight.prefill) == (["a"], 1, 1)

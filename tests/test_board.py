@@ -1,11 +1,13 @@
 from itertools import chain
 
+import msgspec
 import numpy as np
 import pytest
 from factories import State, World, beat
 from flyball.controller.board import Board, layout
 from flyball.controller.learner import Learner
 from flyball.controller.settings import LearnerSettings
+from flyball.inference.attainment import Attained
 from flyball.inference.guard_state import GuardState
 from flyball.inference.wire import Totals
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -99,6 +101,38 @@ def test_every_chart_of_the_layout_has_a_tag_that_is_written(run):
 def test_why_a_guard_fell_back_is_told_once(run):
     texts = read(run).Tensors("guard/reason/text_summary")
     assert [text.tensor_proto.string_val for text in texts] == [[b"engine-0: it was worse"]]
+
+
+def test_what_was_attained_is_by_class_since_the_point_before(tmp_path):
+    info, board = World().info(), Board(tmp_path, {})
+    engines = info, msgspec.structs.replace(info, engine="other")
+    board.beat(beat(info, slo={"loose": Attained(9, 0, 0, 0, 0, 9)}))  # before this controller
+    board.beat(beat(engines[1]))
+    for step, counts in enumerate(
+        (
+            (Attained(4, 4, 2, 4, 2, 2), Attained()),
+            (Attained(8, 8, 4, 8, 4, 2), Attained(4, 0, 0, 0, 0, 4)),
+            (Attained(8, 8, 4, 8, 4, 2), Attained(4, 0, 0, 0, 0, 4)),  # none ended
+            (Attained(2, 2, 2, 2, 2, 0), Attained(4, 0, 0, 0, 0, 4)),  # started again
+        )
+    ):
+        for engine, each in zip(engines, counts, strict=True):
+            board.beat(beat(engine, slo={"tight": each, "": Attained(1, 1, 1, 1, 1, 0)}))
+        board.write(step, 0, {})
+    board.close()
+    events = read(tmp_path)
+    values = {
+        name: [event.value for event in events.Scalars(f"slo/tight_{name}")]
+        for name in ("ttft", "tpot", "attained", "best_effort")
+    }
+    assert values == {
+        "ttft": [1.0, 0.5, 1.0],
+        "tpot": [0.5, 0.25, 1.0],
+        "attained": [0.5, 0.25, 1.0],
+        "best_effort": [0.5, 0.5, 0.0],
+    }
+    assert last(events, "slo/without_a_class_attained") == 1.0
+    assert not any("loose" in tag for tag in events.Tags()["scalars"])
 
 
 def test_steps_continue_after_a_restart(tmp_path):

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from flyball.inference.attainment import Attained
 from flyball.inference.governor import FAULT_LIMIT, Governor, Load
 from flyball.inference.interval import Flight
 from flyball.inference.orders import Orders
@@ -14,6 +15,7 @@ from flyball.inference.requests import NAMED, RequestState
 from flyball.inference.wire import EngineInfo, Knob, Mode, Pin, SetMode
 from flyball.policies.prices import compute_prices
 from flyball.policies.runner import Runner
+from flyball.policies.slo import NO_SLO, Slo
 from flyball.policies.snapshot import Snapshot, analytic
 from flyball.policies.spaces import BEHAVIOURS, DEPTH_SPACE
 from flyball.policies.step_time import PRIOR
@@ -222,6 +224,30 @@ def test_a_misspelt_hint_is_counted() -> None:
     assert state.speed == 0.5
     assert governor.beat().ignored == 1
     assert governor.beat().last_ignored.startswith("flyball_sped is none of flyball_class, fl")
+
+
+def test_objectives_that_reach_the_engine_unchecked_are_checked_here() -> None:
+    governor, _ = governed()
+    asked = {"flyball_slo_class": "tight", "flyball_slo_ttft_ms": 70, "flyball_slo_tpot_ms": -1}
+    assert governor.admit(asked).slo == Slo(ttft=0.07, tpot=0.05, name="tight")
+    assert governor.beat().ignored == 1
+    assert governor.beat().last_ignored.startswith("flyball_slo_tpot_ms must be a number of milli")
+    assert governor.admit({"flyball_slo_class": "tigth"}).slo is NO_SLO
+    assert "there are: tight, loose, none" in governor.beat().last_ignored
+    assert governor.admit({"flyball_class": "code"}).slo is NO_SLO
+    assert governor.beat().ignored == 2
+
+
+def test_requests_with_objectives_are_counted_when_they_end() -> None:
+    governor, _ = governed()
+    state = governor.admit({"flyball_slo_ttft_ms": 500, "flyball_slo_tpot_ms": 150})
+    state.emit(1, state.arrived + 0.6)
+    state.emit(4, state.arrived + 1.0)
+    assert (state.emitted, state.lost()) == (5, "ttft")
+    state.missed = "tpot"
+    assert governor.finish(state) == "ttft+tpot"
+    assert governor.finish(governor.admit(None)) == ""
+    assert governor.beat().slo == {"": Attained(1, 0, 1, 1, 0, 1)}
 
 
 def test_knob_takes_effect_at_the_next_step() -> None:

@@ -10,6 +10,7 @@ from flyball.inference.guard_state import GuardSettings
 from flyball.inference.settings import from_environment
 from flyball.inference.wire import Mode
 from flyball.policies.prices import compute_prices
+from flyball.policies.slo import DEFAULT_CLASSES, Slo
 from flyball.policies.snapshot import SnapshotError, analytic
 from flyball.policies.step_time import PRIOR
 
@@ -22,11 +23,14 @@ def test_without_variables_the_governor_works_alone() -> None:
     assert settings.orders().runner is None
     assert settings.guard == GuardSettings()
     assert from_environment({"FLYBALL_GUARD": "off"}).guard is None
+    assert settings.slo_classes is DEFAULT_CLASSES
 
 
 def test_reads_every_variable(tmp_path: Path) -> None:
     snapshot = tmp_path / "s.safetensors"
     analytic(5, 4, compute_prices(0.1), PRIOR.astype(np.float32), 0.0).save(snapshot)
+    classes = tmp_path / "classes.toml"
+    classes.write_text("[chat]\nttft_ms = 500\n")
     settings = from_environment(
         {
             "FLYBALL_CONTROLLER": "tcp://[::1]:6000",
@@ -42,8 +46,10 @@ def test_reads_every_variable(tmp_path: Path) -> None:
             "FLYBALL_GUARD": "on",
             "FLYBALL_GUARD_SHARE": "0.1",
             "FLYBALL_EXPLORE": "0",
+            "FLYBALL_SLO_CLASSES": str(classes),
         }
     )
+    assert settings.slo_classes.get("chat") == Slo(ttft=0.5, name="chat")
     assert settings.controller is not None
     assert settings.controller.broadcast == "tcp://[::1]:6001"
     assert (settings.static_depth, settings.speed, settings.seed) == (0, 0.0, 0)
@@ -71,6 +77,7 @@ def test_reads_every_variable(tmp_path: Path) -> None:
         ("FLYBALL_EXPLORE", "2", r"\[0, 1\]"),
         ("FLYBALL_EXPLORE", "x", r"\[0, 1\]"),
         ("FLYBALL_PARAMETER_RATIO", "x", r"\[0, 10\]"),
+        ("FLYBALL_SLO_CLASSES", "nowhere.toml", "No such file"),
     ],
 )
 def test_says_which_variable_is_wrong_and_what_would_be_right(

@@ -13,11 +13,13 @@ from flyball.inference.load import (
     LoadError,
     LoadSettings,
     RequestRecord,
+    by_class,
     prompt_stream,
     run_load,
 )
 from flyball.inference.models.prompts import Prompt
 from flyball.inference.traffic import Traffic
+from flyball.policies.slo import NO_SLO, Slo
 from openai_api import Api
 
 
@@ -150,6 +152,26 @@ def test_prompts_are_ready_before_the_first_is_asked_for(monkeypatch: pytest.Mon
     monkeypatch.setattr(load, "prompts", slowly)
     Traffic(LoadSettings(url="http://127.0.0.1:9"))
     assert made == ["code", "tool_calls", "prose"]
+
+
+def test_objectives_go_out_as_headers_and_what_is_said_of_them_is_kept(api: Api) -> None:
+    by_number = LoadSettings(
+        url=api.url,
+        concurrency=1,
+        stream=True,
+        objectives=lambda number, _: Slo(ttft=0.5 + number, name="tight") if number else NO_SLO,
+    )
+    first, second = run_load(by_number, some(2))
+    assert (first.slo, first.served) == (NO_SLO, "")
+    assert (second.slo, second.served) == (Slo(ttft=1.5, name="tight"), "met")
+    objectives = by_class({"prose": Slo(deadline=0.25), "code": Slo(tpot=1.0)})
+    (whole,) = run_load(LoadSettings(url=api.url, objectives=objectives), some(1))
+    assert whole.served == "met"
+    assert api.objectives == [
+        {},
+        {"x-slo-ttft-ms": "1500.0", "x-slo-class": "tight"},
+        {"x-slo-deadline-ms": "250.0"},
+    ]
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,9 @@ def test_what_is_governed_is_told_to_vllm() -> None:
     command = " ".join(process().command())
     assert "--scheduler-cls flyball.inference.vllm.GovernedAsyncScheduler" in command
     assert '"num_speculative_tokens": 6' in command
-    assert "--scheduler-cls" not in process(scheduler=None).command()
+    assert "--middleware flyball.inference.vllm.SloMiddleware" in command
+    for plain in (process(scheduler=None).command(), EngineProcess("t", None, 8000).command()):
+        assert not {"--scheduler-cls", "--middleware"} & {*plain}
 
 
 def test_the_governor_is_told_by_the_environment() -> None:
@@ -42,6 +44,9 @@ def test_the_governor_is_told_by_the_environment() -> None:
     assert environment["FLYBALL_CONTROLLER"] == "tcp://127.0.0.1:1"
     assert environment["FLYBALL_STATIC_DEPTH"] == "0"
     assert environment["FLYBALL_MODE"] == "freeze"
+    told = process(slo_classes=Path("classes.toml"))
+    assert told.environment()["FLYBALL_SLO_CLASSES"] == "classes.toml"
+    assert "FLYBALL_SLO_CLASSES" not in process().environment()
     assert "FLYBALL_STATIC_DEPTH" not in process().environment()
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import socket
@@ -204,8 +205,16 @@ def test_a_controller_that_runs_elsewhere_is_used(tmp_path: Path) -> None:
         token_file=None,
         extra=("--max-num-seqs", "4"),
     )
-    engine, controller = check(options)
+    classes = tmp_path / "classes.toml"
+    classes.write_text("[chat]\ntpot_ms = 0\n")
+    with pytest.raises(
+        ValueError, match=f"--slo-classes: {classes}: SLO class 'chat': tpot_ms must"
+    ):
+        check(dataclasses.replace(options, slo_classes=classes))
+    classes.write_text("[chat]\ntpot_ms = 50\n")
+    engine, controller = check(dataclasses.replace(options, slo_classes=classes))
     assert controller is None
+    assert engine.environment()["FLYBALL_SLO_CLASSES"] == str(classes)
     assert engine.environment()["FLYBALL_CONTROLLER"] == "tcp://127.0.0.1:5757"
     assert engine.environment()["FLYBALL_STATIC_DEPTH"] == "2"
     assert engine.command()[-2:] == ["--max-num-seqs", "4"]

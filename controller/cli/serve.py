@@ -62,6 +62,10 @@ def serve(
             help="Fall back to the static depth while the policy is measurably worse.",
         ),
     ] = True,
+    slo_classes: Annotated[
+        Path | None,
+        typer.Option(help="TOML file of SLO classes. Default: tight, loose and none."),
+    ] = None,
 ) -> None:
     """Serve a model over the OpenAI API, its speculation depth governed and learned online.
 
@@ -99,6 +103,7 @@ def serve(
             keys=keys,
             token_file=token_file,
             guard=guard,
+            slo_classes=slo_classes,
             extra=tuple(context.args),
         )
         child, learner = check(chosen)

@@ -65,6 +65,9 @@ def table(status: dict[str, Any]) -> RenderableType:
     for label, show in _ROWS:
         # As text: what engines and requests say of themselves is no markup.
         grid.add_row(label, *(Text(show(engine)) for engine in engines))
+    for name in sorted({name for engine in engines for name in engine["slo"]}):
+        shown = (Text(_slo(engine["slo"].get(name))) for engine in engines)
+        grid.add_row(f"SLO {name or 'without a class'}, attained", *shown)
     head = "speed {speed:g}   reward {reward}   snapshot {snapshot}   run {run}".format(**status)
     learner = "   ".join(f"{n} {_short(status['learner'].get(n))}" for n in _LEARNER)
     parts: list[RenderableType] = [Text(head), Text(f"learner   {learner}")]
@@ -123,6 +126,17 @@ def _guard(guard: dict[str, Any]) -> str:
     falls = f", {guard['falls']} falls" if guard["falls"] else ""
     left = f" for {guard['seconds_left']:.0f} s" if guard["seconds_left"] else ""
     return f"{guard['state']}{left}{falls}"
+
+
+def _slo(counts: dict[str, int] | None) -> str:
+    if not counts or not counts["finished"]:
+        return "-"
+    finished = counts["finished"]
+    each = " ".join(
+        f"{name} {counts[name] / finished:.0%}" for name in ("ttft", "tpot", "deadline")
+    )
+    best = f", {counts['best_effort']} best effort" if counts["best_effort"] else ""
+    return f"{counts['attained'] / finished:.0%} of {finished} ({each}){best}"
 
 
 def _ratio(guard: dict[str, Any]) -> str:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from .scheduler import GovernedAsyncScheduler, GovernedScheduler
+    from .slo_middleware import SloMiddleware
 
-__all__ = ["GovernedAsyncScheduler", "GovernedScheduler"]
+__all__ = ["GovernedAsyncScheduler", "GovernedScheduler", "SloMiddleware"]
+
+_MODULES: Final = {
+    "GovernedAsyncScheduler": "scheduler",
+    "GovernedScheduler": "scheduler",
+    "SloMiddleware": "slo_middleware",
+}
 
 
 def __getattr__(name: str) -> object:
-    if name in __all__:
-        from . import scheduler
+    if name in _MODULES:
+        from importlib import import_module
 
-        return getattr(scheduler, name)
+        return getattr(import_module(f".{_MODULES[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

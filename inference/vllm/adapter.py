@@ -10,17 +10,21 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from ...policies.slo import NO_SLO
+from ...policies.spaces import check_depth
 from ..governor import Governor, Load
 from ..interval import Flight
 from ..link import Link
+from ..objectives import with_verdict
 from ..requests import RequestState
 from ..settings import GovernorSettings, from_environment
 from .identity import identify
+from .step import SchedulerStep
 
 if TYPE_CHECKING:
     from vllm.v1.core.sched.output import SchedulerOutput
     from vllm.v1.core.sched.scheduler import Scheduler
-    from vllm.v1.engine import EngineCoreOutputs
+    from vllm.v1.engine import EngineCoreOutput, EngineCoreOutputs
     from vllm.v1.outputs import ModelRunnerOutput
     from vllm.v1.request import Request
 
@@ -28,6 +32,9 @@ log = logging.getLogger("flyball")
 
 _FIXED: Final = ("suffix", "custom_class")
 """Methods whose drafters are never told of another depth, or fail at one."""
+
+_BROKEN_OFF: Final = ("abort", "error")
+"""Ends of requests that say nothing of their objectives."""
 
 _MOST_FLIGHTS: Final = 64  # far beyond any pipeline; more means that outcomes got lost
 
@@ -85,26 +92,37 @@ class Adapter:
         governor, link = _connect(config, settings)
         return cls(governor, link, scheduler.scheduler_config.max_num_seqs)
 
-    def table(self, depth: int) -> list[int]:
-        """VLLM's table from batch size to depth, the same for all sizes."""
-        return self._tables[depth]
-
     def admit(self, request: Request) -> None:
         """A request was added."""
         try:
             parameters = request.sampling_params
             arguments = parameters.extra_args if parameters is not None else None
-            self._states[request.request_id] = self.governor.admit(arguments)
+            state = self._states[request.request_id] = self.governor.admit(arguments)
+            if state.slo is not NO_SLO and parameters is not None:
+                # The API server looks for stop strings, and tells the engine to break it off.
+                state.open_ended = bool(parameters.stop)
         except Exception as e:  # noqa: BLE001 - see the module's docstring
             self.governor.fault(e)
 
-    def depth(self, scheduler: Scheduler) -> int:
-        """The depth for the step about to be scheduled."""
+    def begin(self, scheduler: Scheduler) -> tuple[int, Callable[[], None] | None]:
+        """A step is about to be scheduled: plan it, and make vLLM follow the plan.
+
+        Returns:
+            The depth that is drafted, and what must be called once vLLM has scheduled.
+        """
+        step = SchedulerStep(scheduler, self._state)
         try:
-            return self.governor.depth(self._batch(scheduler), lambda: _load(scheduler))
+            plan = self.governor.plan(self._batch(scheduler), lambda: _load(scheduler), step)
+            table = self._tables[check_depth(plan.depth, self.governor.info.k_max)]
+            after = step.carry_out(plan)
         except Exception as e:  # noqa: BLE001
             self.governor.fault(e)
-            return self.governor.info.static_depth
+            static = self.governor.info.static_depth
+            scheduler.dynamic_sd_lookup = self._tables[static]
+            return static, None
+        # VLLM's table from batch size to depth, here the same for all sizes.
+        scheduler.dynamic_sd_lookup = table
+        return plan.depth, after
 
     def prepare(self, scheduler: Scheduler) -> None:
         """The model runs: time to decide what comes next."""
@@ -117,7 +135,9 @@ class Adapter:
         """A step was scheduled."""
         try:
             for request_id in output.finished_req_ids:
-                self._states.pop(request_id, None)
+                state = self._states.pop(request_id, None)
+                if state is not None and state.open_ended and state.emitted:
+                    self.governor.finish(state)
             if not output.total_num_scheduled_tokens:
                 return
             if len(self._flights) >= _MOST_FLIGHTS:
@@ -149,15 +169,39 @@ class Adapter:
             return
         try:
             emitted = finished = 0
-            requests = landing.flight.requests
+            decoding = landing.flight.requests
             for per_client in outputs.values():
                 for output in per_client.outputs:
-                    if output.request_id in requests:
-                        emitted += len(output.new_token_ids)
+                    tokens = len(output.new_token_ids)
+                    if output.request_id in decoding:
+                        emitted += tokens
+                    state = self._states.get(output.request_id)
+                    if state is not None:
+                        if tokens:
+                            state.emit(tokens, landing.at)
+                        if state.slo is not NO_SLO:
+                            self._say(state, output)
                     finished += output.finish_reason is not None
             self.governor.land(landing.flight, landing.at, landing.verifications, emitted, finished)
         except Exception as e:  # noqa: BLE001
             self.governor.fault(e)
+
+    def _say(self, state: RequestState, output: EngineCoreOutput) -> None:
+        """Tell the API server how a request with objectives was served, once that is known.
+
+        A request with stop strings may have ended with any output.
+        """
+        if str(output.finish_reason) in _BROKEN_OFF:
+            return
+        if output.finish_reason is not None:
+            missed = self.governor.finish(state)
+            state.open_ended = False
+        elif state.open_ended:
+            missed = state.lost()
+        else:
+            return
+        if state.slo.bound:
+            output.kv_transfer_params = with_verdict(output.kv_transfer_params, missed)
 
     def close(self) -> None:
         """Close the link."""
@@ -176,8 +220,9 @@ class Adapter:
             request = scheduler.requests[request_id]
             before = request.num_computed_tokens - tokens  # vLLM has already added this step's
             positions = 1 + len(drafts.get(request_id, ()))
-            # Beyond that it is a prompt, or outputs computed anew after a preemption.
-            if before < request.num_prompt_tokens or tokens > positions:
+            # Beyond that it is a prompt, or outputs computed anew after a preemption; a part of
+            # those may be as short as a step of decoding.
+            if before < request.num_prompt_tokens or tokens > positions or request.is_prefill_chunk:
                 prefill += tokens
                 continue
             requests[request_id] = self._state(request_id)
@@ -227,7 +272,13 @@ def _connect(config: Any, settings: GovernorSettings) -> tuple[Governor, Link | 
         link = Link(settings.controller, settings.engine, settings.keys)
         send = link.send
     governor = Governor(
-        info, send, settings.orders(), settings.interval, settings.seed, settings.guard
+        info,
+        send,
+        settings.orders(),
+        settings.interval,
+        settings.seed,
+        settings.guard,
+        settings.slo_classes,
     )
     if link is not None:
         link.start(governor.book, governor.beat)

@@ -3,7 +3,8 @@
 Use either with ``vllm serve --scheduler-cls``: ``GovernedAsyncScheduler`` wherever vLLM schedules
 asynchronously, ``GovernedScheduler`` for drafters that need the plain scheduler. Nothing of vLLM
 is patched: before each step the scheduler's own table from batch size to depth is set to the
-governed depth, which vLLM then carries to the worker.
+governed depth, which vLLM then carries to the worker, and the rest of the step's plan is carried
+out on its queue (``step``).
 """
 
 from __future__ import annotations
@@ -39,12 +40,15 @@ class Governed(_Base):
             self._adapter.admit(request)
 
     def schedule(self, *args: Any, **kwargs: Any) -> SchedulerOutput:
-        """Schedule a step at the governed depth."""
+        """Schedule a step as the governor plans it."""
         if self._adapter is None:
             return super().schedule(*args, **kwargs)
-        depth = self._adapter.depth(self)
-        self.dynamic_sd_lookup = self._adapter.table(depth)
-        output = super().schedule(*args, **kwargs)
+        depth, after = self._adapter.begin(self)
+        try:
+            output = super().schedule(*args, **kwargs)
+        finally:
+            if after is not None:
+                after()
         self._adapter.launch(self, output, depth)
         return output
 

@@ -24,6 +24,7 @@ log = logging.getLogger("flyball")
 
 SCHEDULER: Final = "flyball.inference.vllm.GovernedAsyncScheduler"
 PLAIN_SCHEDULER: Final = "flyball.inference.vllm.GovernedScheduler"
+MIDDLEWARE: Final = "flyball.inference.vllm.SloMiddleware"
 
 
 _POLL: Final = 0.25  # seconds between two looks at an engine that starts
@@ -52,6 +53,7 @@ class EngineProcess:
         max_requests: most requests that run at once.
         max_length: most tokens of a request, prompt and output.
         host: address to listen on.
+        slo_classes: TOML file of SLO classes; None for those that flyball comes with.
         extra: further arguments to ``vllm serve``.
         env: further environment variables.
         log: file for its output; None shows it.
@@ -70,6 +72,7 @@ class EngineProcess:
     max_requests: int = 64
     max_length: int = 2048
     host: str = "127.0.0.1"
+    slo_classes: Path | None = None
     extra: list[str] = field(default_factory=list)
     env: dict[str, str] = field(default_factory=dict)
     log: Path | None = None
@@ -122,7 +125,7 @@ class EngineProcess:
                 speculation["num_speculative_tokens_per_batch_size"] = table
             command += ["--speculative-config", json.dumps(speculation)]
             if self.scheduler is not None:
-                command += ["--scheduler-cls", self.scheduler]
+                command += ["--scheduler-cls", self.scheduler, "--middleware", MIDDLEWARE]
         if not has_compiler():
             command.append("--enforce-eager")  # vLLM would not start
         return command + self.extra
@@ -141,6 +144,8 @@ class EngineProcess:
             env["FLYBALL_CONTROLLER"] = self.controller
         if self.static_depth is not None:
             env["FLYBALL_STATIC_DEPTH"] = str(self.static_depth)
+        if self.slo_classes is not None:
+            env["FLYBALL_SLO_CLASSES"] = str(self.slo_classes)
         if self.cores is not None:
             env["VLLM_CPU_OMP_THREADS_BIND"] = ",".join(map(str, sorted(self.cores)))
         return env | self.env

@@ -22,6 +22,7 @@ from flyball.inference.vllm.server import EngineProcess
 from ports import free_address, free_port
 
 ENGINE = "engine-0"
+CHAT_TEMPLATE = "{{ messages[0]['content'] }}"  # the embedded models have none
 REWARDS = '''
 """Rewards that a user might write, good and bad."""
 import numpy as np
@@ -79,7 +80,9 @@ class Stack:
     def __post_init__(self) -> None:
         self.run = self.folder / "run"
         self.client = ControllerClient(f"http://{self.http}", timeout=30.0)
-        self.engine = self.new_engine(ENGINE, log="engine.log")
+        self.engine = self.new_engine(
+            ENGINE, log="engine.log", extra=["--chat-template", CHAT_TEMPLATE]
+        )
 
     def new_engine(self, name: str, log: str, **options: Any) -> EngineProcess:
         """An engine of this controller, not started."""
@@ -100,7 +103,8 @@ class Stack:
         """Start the controller, on the run folder that it had before if there is one."""
         command = [sys.executable, "-m", "flyball.controller", "--run", str(self.run)]
         command += ["--address", self.address, "--http", self.http, "--speed", "0.5"]
-        env = {**os.environ, "PYTHONPATH": str(self.folder)}
+        path = [str(self.folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
         log = (self.folder / "controller.log").open("ab")
         self.controller = subprocess.Popen(command, env=env, stdout=log, stderr=log)
         self.client.wait_ready(180)
