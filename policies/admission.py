@@ -62,42 +62,45 @@ def admission(
         Prompt tokens per second with which all that can be in time will be.
     """
     n = len(arrived)
-    pressure = 0.0
-    if started_due < math.inf and started_due - now > _SOON:
-        pressure = started / (started_due - now)
-    if n == 0:
-        return pressure
-    due = np.empty(n)
-    free = np.empty(n, np.bool_)
+    due, free = np.empty(n), np.empty(n, np.bool_)
     for q in range(n):
-        due[q] = arrived[q] + ttft[q]
-        free[q] = due[q] == math.inf or due[q] <= now
-        if free[q]:
-            due[q] = arrived[q] + PATIENCE
-    by_due = np.argsort(due)
+        due[q] = first_due(arrived[q], ttft[q], now)
+        free[q] = due[q] != arrived[q] + ttft[q]
+    by_due, by_arrival = np.argsort(due), np.argsort(arrived)
     per_token = 1.0 / (CAUTION * speed)
     late = _late(due, by_due, free, prompts, now + per_token * started, per_token)
-    by_arrival = np.argsort(arrived)
     first = -1
-    place = 0
-    if since + 1 >= TURN and now - arrived[by_arrival[0]] > PATIENCE:
+    if n > 0 and since + 1 >= TURN and is_patient(arrived[by_arrival[0]], now):
         first = by_arrival[0]
-        order[0] = first
-        place = 1
+    _place(first, by_due, by_arrival, late, order)
+    pressure = started / max(started_due - now, _SOON)
     tokens = started
     for q in by_due:
         if not late[q]:
             tokens += prompts[q]
             if due[q] - now > _SOON:
                 pressure = max(pressure, tokens / (due[q] - now))
-            if q != first:
+    return pressure
+
+
+@compiled
+def _place(
+    first: int,
+    by_due: Integers,
+    by_arrival: Integers,
+    late: npt.NDArray[np.bool_],
+    order: Integers,
+) -> None:
+    """One that is put first, those in time, the others."""
+    place = 0
+    if first >= 0:
+        order[0] = first
+        place = 1
+    for in_time, by in ((True, by_due), (False, by_arrival)):
+        for q in by:
+            if late[q] != in_time and q != first:
                 order[place] = q
                 place += 1
-    for q in by_arrival:
-        if late[q] and q != first:
-            order[place] = q
-            place += 1
-    return pressure
 
 
 @compiled
@@ -127,12 +130,25 @@ def _late(
 
 
 @compiled
+def first_due(arrived: float, ttft: float, now: float) -> float:
+    """When a request's first token is due: by its objective, or else by patience."""
+    due = arrived + ttft
+    return arrived + PATIENCE if due == math.inf or due <= now else due
+
+
+@compiled
+def is_patient(arrived: float, now: float) -> bool:
+    """Whether a request has waited for long."""
+    return now - arrived > PATIENCE
+
+
+@compiled
 def prompt_tokens(
     limit: float, seconds: float, per_token: float, pressure: float, least: int, most: int
 ) -> int:
     """Most prompt tokens of a step.
 
-    As many as leave decoding requests within their objectives, but not fewer than first tokens need.
+    As many as leave decoding requests within their objectives, but as many as first tokens need.
 
     Args:
         limit: seconds that the step may take; infinite where nobody minds.

@@ -54,6 +54,7 @@ class Structure:
         self.prices = prices
         self.grid = FLAT if grid is None else np.asarray(grid, np.float32)
         self.switch = switch
+        self._of_batch: dict[int, Floats] = {}
         self.depths = np.arange(k_max + 1, dtype=np.float32)
         # Dollars of positions per request and step, for every depth.
         self._positions = prices.verified * (1.0 + self.depths) + prices.drafted * self.depths
@@ -130,6 +131,14 @@ class Structure:
         return OutcomeBatch.from_rows(
             rows, off.astype(np.float64), ratios, prompts.astype(np.float64)
         )
+
+    def factors(self, batch: int) -> Floats:
+        """What seconds are multiplied by at a batch size, shape (k_max + 1,); kept per size."""
+        found = self._of_batch.get(batch)
+        if found is None:
+            row = np.broadcast_to(self._factors(np.array([batch], np.float32)), (self.k_max + 1,))
+            found = self._of_batch[batch] = row.astype(np.float64)
+        return found
 
     def _factors(self, batch: Array) -> Array:
         """The grid's correction at batch sizes of shape (..., 1): shape (..., k_max + 1)."""

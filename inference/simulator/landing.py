@@ -55,7 +55,7 @@ def land(
         if request.computed < request.goal:
             _prefilled(request, totals)
         elif request.tokens > 0:
-            _decoded(engine, request, estimate, totals, counted, row)
+            _decoded(request, estimate, totals, counted, row)
     if world.parameters[0].planner >= ADASPEC:
         draft(world, engine, requests, order)
     else:
@@ -110,9 +110,7 @@ def _first_tokens(engine: Record, requests: Records, order: Integers, totals: Re
 
 
 @compiled
-def _decoded(
-    engine: Record, request: Record, estimate: Record, totals: Record, counted: bool, row: Floats
-) -> None:
+def _decoded(request: Record, estimate: Record, totals: Record, counted: bool, row: Floats) -> None:
     """A request's drafts are verified: those accepted and one more token reach it."""
     drafts = request.tokens - 1
     accepted = count_accepted(request, drafts)

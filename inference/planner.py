@@ -1,0 +1,223 @@
+"""Plans of engine steps: which drafts are verified, who is admitted, what prompts get.
+
+The policy says how deep to draft, interval by interval. Within that, every step is planned for the
+requests that are there: their own survival, speed and objectives. The rules are those of
+``policies.allocation``, ``policies.slack`` and ``policies.admission``, compiled; here they get
+what the engine knows. Nothing that was drafted is looked at.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from ..policies.admission import LEAST, admission, first_due, is_patient, prompt_tokens
+from ..policies.allocation import allocate
+from ..policies.slack import OBJECTIVES, TERMS, TTFT, slack
+from ..policies.spaces import MAX_DEPTH
+from ..policies.step_time import FEATURES
+from ..policies.structure import Structure
+from ..policies.survival import SurvivalEstimator
+from ..policies.transition import Floats
+from .interval import Flight
+from .plan import Plan, Step
+from .requests import RequestState
+
+LENGTH: Final = 128.0
+"""Tokens that a request is expected to emit before any has ended."""
+
+MOST_WAITING: Final = 256
+"""Waiting requests that are ordered; those behind them stay in the order of arrival."""
+
+_EVERY: Final = 0.05  # seconds after which a queue that did not change is ordered anew
+_MOVE: Final = 0.05  # weight of one ended request's length in their moving average
+_SPEED_MOVE: Final = 0.1  # the same of one step in the speed of prompts
+_REQUESTS: Final = FEATURES.index("requests")
+_DEPTH: Final = FEATURES.index("depth")
+_DRAFTED: Final = FEATURES.index("drafted")
+_PREFILL: Final = FEATURES.index("prefill")
+_CONTEXT: Final = FEATURES.index("context")
+
+
+class Planner:
+    """Plans one engine's steps.
+
+    Args:
+        estimator: of its drafter.
+        most_tokens: an engine's own bound on the tokens of a step.
+
+    Attributes:
+        hurried: whether any request ever had objectives: nobody is put before another until then.
+        slack: mean seconds that requests with objectives have over, those below zero owed.
+    """
+
+    def __init__(self, estimator: SurvivalEstimator, most_tokens: int = 2**31) -> None:
+        self.hurried = False
+        self.slack = 0.0
+        self._estimator = estimator
+        self._most_tokens = most_tokens
+        self._given_up = False  # whether any objective was, at the last step
+        self._rate = 1.0
+        self._length = LENGTH
+        self._prompt_speed = 0.0
+        self._pressure = 0.0
+        self._since = 0  # admissions since one that had waited for long
+        self._waiting: list[RequestState] = []  # as ordered last
+        self._ordered = -math.inf
+        self._warm_up()
+
+    def landed(self, flight: Flight, seconds: float) -> None:
+        """A step took so long: learn how fast prompts run."""
+        if flight.prefill and seconds > 0.0:
+            speed = flight.prefill / seconds
+            moved = _SPEED_MOVE if self._prompt_speed else 1.0
+            self._prompt_speed += moved * (speed - self._prompt_speed)
+
+    def ended(self, tokens: int) -> None:
+        """A request ended with so many tokens."""
+        self._length += _MOVE * (tokens - self._length)
+
+    def plan(
+        self,
+        depth: int,
+        step: Step,
+        structure: Structure,
+        speed: float,
+        context: float,
+        cut: bool,
+    ) -> Plan:
+        """What the next step is to do.
+
+        Args:
+            depth: that the policy drafts to.
+            step: the engine's queue.
+            structure: step times and prices.
+            speed: the knob.
+            context: mean cached tokens of requests that decode.
+            cut: whether drafts may be left unverified.
+        """
+        now = time.perf_counter()
+        order = self._order(step, structure, now) if self.hurried else None
+        states = step.decoding
+        if not states or not (cut or self.hurried):
+            return Plan(depth, order=order)
+        pace, credit = self._slack(states, now)
+        lengths = np.empty(len(states), np.int64)
+        coefficients = structure.coefficients
+        prices = structure.prices
+        deeper, self._rate, seconds, limit = allocate(
+            self._survival(states),
+            np.array(step.drafted, np.int64),
+            np.array([speed if s.speed is None else s.speed for s in states]),
+            pace,
+            credit,
+            _seconds(coefficients.tolist(), len(states), context),
+            structure.factors(len(states)),
+            np.array((prices.verified, prices.drafted, prices.second)),
+            depth,
+            self._rate,
+            lengths,
+        )
+        tokens = None
+        if limit < math.inf:
+            per_token = max(float(coefficients[_PREFILL]), _INSTANT)
+            tokens = prompt_tokens(
+                limit, seconds, per_token, self._pressure, LEAST, self._most_tokens
+            )
+        if not cut:
+            return Plan(depth, None, tokens, order)
+        return Plan(deeper, lengths.tolist(), tokens, order)
+
+    def _survival(self, states: Sequence[RequestState]) -> Floats:
+        """P(positions 1..j all accepted) of each, shape (n, MAX_DEPTH)."""
+        for state in states:
+            if not state.tried:
+                state.read(self._estimator)
+        return self._estimator.survival([s.slot for s in states], [s.frailty for s in states])
+
+    def _slack(self, states: Sequence[RequestState], now: float) -> tuple[Floats, Floats]:
+        """Pace and credit of each; notes which objectives are given up."""
+        n = len(states)
+        pace, credit = np.full(n, math.inf), np.zeros(n)
+        self.slack = 0.0
+        if not self.hurried:
+            return pace, credit
+        missed = np.zeros(n, np.int64)
+        terms = np.array([x for s in states for x in (*s.promised, s.first, s.emitted)])
+        slack(terms.reshape(n, -1), max(self._length, 1.0), now, pace, credit, missed)
+        if self._given_up or missed.any():
+            for state, code in zip(states, missed.tolist(), strict=True):
+                state.missed = OBJECTIVES[code]
+            self._given_up = bool(missed.any())
+        bound = pace < math.inf
+        if bound.any():
+            self.slack = float(credit[bound].mean())
+        return pace, credit
+
+    def _order(self, step: Step, structure: Structure, now: float) -> list[int] | None:
+        """The order of those that wait; None where it is right already."""
+        waiting = list(step.waiting)
+        self._count_admissions(waiting, now)
+        due, started = math.inf, 0.0
+        for state, left in zip(step.prefilling, step.left, strict=True):
+            due = min(due, first_due(state.arrived, state.slo.ttft, now))
+            started += left
+        if not waiting and not started:
+            self._pressure = 0.0
+            return None
+        if waiting == self._waiting and now - self._ordered < _EVERY:
+            return None
+        self._ordered = now
+        head = waiting[:MOST_WAITING]
+        order = np.empty(len(head), np.int64)
+        own = 0.5 / max(float(structure.coefficients[_PREFILL]), _INSTANT)
+        self._pressure = admission(
+            np.array([s.arrived for s in head]),
+            np.array([s.slo.ttft for s in head]),
+            np.array(step.prompts[: len(head)], np.float64),
+            started,
+            due,
+            self._prompt_speed or own,
+            self._since,
+            now,
+            order,
+        )
+        for state in head:
+            if now - state.arrived > state.slo.ttft:
+                state.missed = OBJECTIVES[TTFT]
+        places = [*order.tolist(), *range(len(head), len(waiting))]
+        self._waiting = [waiting[i] for i in places]
+        return None if places == list(range(len(waiting))) else places
+
+    def _count_admissions(self, waiting: list[RequestState], now: float) -> None:
+        """Follow who was admitted since the last order: from the front, those that are gone."""
+        left = {id(state) for state in waiting}
+        for state in self._waiting:
+            if id(state) in left:
+                break
+            self._since = 0 if is_patient(state.arrived, now) else self._since + 1
+        self._waiting = [state for state in self._waiting if id(state) in left]
+
+    def _warm_up(self) -> None:
+        """Compile now what is compiled, not while requests wait."""
+        one, ones = np.ones(1), np.ones(1, np.int64)
+        slack(np.ones((1, len(TERMS))), 1.0, 0.0, one, one, ones)
+        admission(one, one, one, 0.0, 1.0, 1.0, 0, 0.0, ones)
+        prompt_tokens(1.0, 1.0, 1.0, 0.0, LEAST, self._most_tokens)
+        survival, factors = np.ones((1, MAX_DEPTH)), np.ones(2)
+        three = np.ones(3)
+        allocate(survival, ones, one, one, one, three, factors, three, 1, 1.0, ones)
+
+
+def _seconds(coefficients: list[float], batch: int, context: float) -> Floats:
+    """Of a step without drafts, per pass of the drafter, per position verified."""
+    c = coefficients
+    base = c[0] + batch * (c[_REQUESTS] + c[_CONTEXT] * context)
+    return np.array((base, c[_DEPTH], c[_DRAFTED]))
+
+
+_INSTANT: Final = 1e-9  # seconds per prompt token that is divided by
