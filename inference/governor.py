@@ -30,7 +30,7 @@ from .drafts import Drafts
 from .guard import Guard
 from .guard_state import GuardSettings, GuardState
 from .interval import Flight, Interval
-from .live_policy import PolicyError
+from .live_policy import LivePolicy, PolicyError
 from .meters import Meters
 from .orders import OrderBook, Orders
 from .plan import Plan, Step
@@ -126,27 +126,38 @@ class Governor:
             step: looks at the engine's queue.
         """
         depth = self.depth(batch, load)
-        orders, runner = self.book.orders, self.book.orders.runner
-        if (
-            runner is None
-            or orders.policy is not None
-            or orders.pinned is not None
-            or orders.mode not in _GOVERNING
-            or self.retired
-        ):
+        orders = self.book.orders
+        if self.retired or orders.pinned is not None or orders.mode not in _GOVERNING:
             return Plan(depth)
         started = time.perf_counter_ns()
-        flight, drafted = self._flight, self._drafted
-        context = flight.context / max(len(flight.requests), 1) if flight else 0.0
-        structure = runner.snapshot.structure
-        cut = (
-            drafted is not None
-            and drafted.decision.reason in _DECIDED
-            and runner.snapshot.meta.linear
-        )
-        plan = self.planner.plan(depth, step, structure, orders.speed, context, cut)
+        plan = self._plan(depth, step, orders)
         self._meters.planned(time.perf_counter_ns() - started)
         return plan
+
+    def _plan(self, depth: int, step: Step, orders: Orders) -> Plan:
+        """The plan of a step at a depth, by whoever decides."""
+        # What is verified in this step was drafted by this interval.
+        drafted = self._drafted
+        cut = drafted is not None and drafted.decision.reason in _DECIDED
+        flight = self._flight
+        context = flight.context / max(len(flight.requests), 1) if flight else 0.0
+        if orders.policy is not None:
+            return Plan(depth, self._verified(orders.policy, step, context) if cut else None)
+        if orders.runner is None:
+            return Plan(depth)
+        snapshot = orders.runner.snapshot
+        cut = cut and snapshot.meta.linear
+        return self.planner.plan(depth, step, snapshot.structure, orders.speed, context, cut)
+
+    def _verified(self, policy: LivePolicy, step: Step, context: float) -> list[int] | None:
+        """What a policy of the catalogue has verified of each request; None for everything."""
+        if not policy.verifies:
+            return None
+        try:
+            return self.planner.verified_by(policy, step, context)
+        except PolicyError as e:
+            self.book.refuse(str(e))
+            return None
 
     def depth(self, batch: int, load: Callable[[], Load]) -> int:
         """The depth to draft in the step about to be scheduled.

@@ -24,6 +24,7 @@ from ..policies.structure import Structure
 from ..policies.survival import SurvivalEstimator
 from ..policies.transition import Floats
 from .interval import Flight
+from .live_policy import LivePolicy
 from .plan import Plan, Step
 from .requests import RequestState
 
@@ -131,6 +132,26 @@ class Planner:
         if not cut:
             return Plan(depth, None, tokens, order)
         return Plan(deeper, lengths.tolist(), tokens, order)
+
+    def verified_by(self, policy: LivePolicy, step: Step, context: float) -> list[int] | None:
+        """What a policy of the catalogue has verified of each request; None for all.
+
+        Args:
+            policy: that decides.
+            step: the engine's queue.
+            context: mean cached tokens of requests that decode.
+
+        Raises:
+            PolicyError: if it fails.
+        """
+        states = step.decoding
+        depth = max(step.drafted, default=0)
+        if not depth:
+            return None
+        structure = policy.structure
+        seconds = _seconds(structure.coefficients.tolist(), len(states), context)
+        factors = structure.factors(len(states))
+        return policy.verify(self._survival(states), depth, seconds, factors)
 
     def _survival(self, states: Sequence[RequestState]) -> Floats:
         """P(positions 1..j all accepted) of each, shape (n, MAX_DEPTH)."""
