@@ -31,10 +31,8 @@ from .requests import RequestState
 LENGTH: Final = 128.0
 """Tokens that a request is expected to emit before any has ended."""
 
-MOST_WAITING: Final = 256
-"""Waiting requests that are ordered; those behind them stay in the order of arrival."""
-
 _EVERY: Final = 0.05  # seconds after which a queue that did not change is ordered anew
+_REST: Final = 50.0  # times as long as ordering took until it is done again
 _MOVE: Final = 0.05  # weight of one ended request's length in their moving average
 _SPEED_MOVE: Final = 0.1  # the same of one step in the speed of prompts
 _REQUESTS: Final = FEATURES.index("requests")
@@ -68,7 +66,7 @@ class Planner:
         self._pressure = 0.0
         self._since = 0  # admissions since one that had waited for long
         self._waiting: list[RequestState] = []  # as ordered last
-        self._ordered = -math.inf
+        self._ordered = self._rested = -math.inf
         self._warm_up()
 
     def landed(self, flight: Flight, seconds: float) -> None:
@@ -181,38 +179,47 @@ class Planner:
 
     def _order(self, step: Step, structure: Structure, now: float) -> list[int] | None:
         """The order of those that wait; None where it is right already."""
+        if now < self._rested:
+            return None
         waiting = list(step.waiting)
+        unchanged = waiting == self._waiting and now - self._ordered < _EVERY
         self._count_admissions(waiting, now)
-        due, started = math.inf, 0.0
-        for state, left in zip(step.prefilling, step.left, strict=True):
-            due = min(due, first_due(state.arrived, state.slo.ttft, now))
-            started += left
-        if not waiting and not started:
+        if not waiting and not step.prefilling:
             self._pressure = 0.0
             return None
-        if waiting == self._waiting and now - self._ordered < _EVERY:
+        if unchanged:
             return None
         self._ordered = now
-        head = waiting[:MOST_WAITING]
-        order = np.empty(len(head), np.int64)
-        own = 0.5 / max(float(structure.coefficients[_PREFILL]), _INSTANT)
+        places = self._places(waiting, step, structure, now)
+        self._waiting = [waiting[i] for i in places]
+        self._rested = now + _REST * (time.perf_counter() - now)
+        return None if places == list(range(len(waiting))) else places
+
+    def _places(
+        self, waiting: list[RequestState], step: Step, structure: Structure, now: float
+    ) -> list[int]:
+        """Indices of those that wait, whoever is to be admitted first in front."""
+        # Who was preempted has had its first token, and goes on before others begin.
+        places = [i for i, state in enumerate(waiting) if state.emitted]
+        fresh = [i for i, state in enumerate(waiting) if not state.emitted]
+        due = [first_due(s.arrived, s.slo.ttft, now) for s in step.prefilling]
+        guess = 0.5 / max(float(structure.coefficients[_PREFILL]), _INSTANT)
+        prompts, order = step.prompts, np.empty(len(fresh), np.int64)
         self._pressure = admission(
-            np.array([s.arrived for s in head]),
-            np.array([s.slo.ttft for s in head]),
-            np.array(step.prompts[: len(head)], np.float64),
-            started,
-            due,
-            self._prompt_speed or own,
+            np.array([waiting[i].arrived for i in fresh]),
+            np.array([waiting[i].slo.ttft for i in fresh]),
+            np.array([prompts[i] for i in fresh], np.float64),
+            float(sum(step.left)),
+            min(due, default=math.inf),
+            self._prompt_speed or guess,
             self._since,
             now,
             order,
         )
-        for state in head:
+        for state in (waiting[i] for i in fresh):
             if now - state.arrived > state.slo.ttft:
                 state.missed = OBJECTIVES[TTFT]
-        places = [*order.tolist(), *range(len(head), len(waiting))]
-        self._waiting = [waiting[i] for i in places]
-        return None if places == list(range(len(waiting))) else places
+        return places + [fresh[i] for i in order.tolist()]
 
     def _count_admissions(self, waiting: list[RequestState], now: float) -> None:
         """Follow who was admitted since the last order: from the front, those that are gone."""

@@ -10,6 +10,7 @@ one admission in ``TURN`` is theirs once they have waited for ``PATIENCE``.
 from __future__ import annotations
 
 import math
+from heapq import heappop, heappush
 from typing import Final
 
 import numpy as np
@@ -115,17 +116,14 @@ def _late(
     """Which requests are left to be late, so that the fewest are; those without objective first."""
     late = np.zeros(len(due), np.bool_)
     end = start
-    for k in range(len(due)):
-        q = by_due[k]
+    longest = [(0.0, np.int64(0)) for _ in range(0)]  # a heap: the longest of those in time first
+    for q in by_due:
         end += per_token * prompts[q]
+        heappush(longest, (-prompts[q] - (_LAST if free[q] else 0.0), q))
         while end > due[q] and not late[q]:
-            longest, size = q, -1.0
-            for r in by_due[: k + 1]:
-                its = prompts[r] + (_LAST if free[r] else 0.0)
-                if not late[r] and its > size:
-                    longest, size = r, its
-            late[longest] = True
-            end -= per_token * prompts[longest]
+            _, other = heappop(longest)
+            late[other] = True
+            end -= per_token * prompts[other]
     return late
 
 

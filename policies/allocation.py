@@ -96,7 +96,7 @@ def allocate(
         lengths[i] = k
         verified += k
         limit = min(limit, allowed(pace[i], credit[i], got))
-    if urgent and speed < 1.0:
+    if urgent and speeds.min() < 1.0:
         depth = max(depth, _quickest(survival, pace, credit, seconds, factors, step))
     total = (seconds[0] + seconds[1] * depth + seconds[2] * verified) * factors[depth]
     return depth, tokens / cost, total, limit

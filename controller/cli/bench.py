@@ -102,7 +102,7 @@ def bench(
     profile: Annotated[
         Path | None,
         typer.Option(
-            help="For depth and slo: file of `flyball profile`; the simulated engine is its own. Its "
+            help="For depth and slo: file of `flyball profile`; the simulated engine is of it. Its "
             "held-out error is then the figure simulator_step_error of depth."
         ),
     ] = None,
@@ -126,7 +126,7 @@ def bench(
     """
     if name not in NAMES:
         raise CliError(f"no benchmark {name!r}; there are {', '.join(NAMES)}")
-    given = {
+    given: dict[str, Any] = {
         "engine": engine,
         "policies": tuple(policies.split(",")) if policies else None,
         "seeds": seeds,
