@@ -21,10 +21,10 @@ from .transition import Floats
 
 Integers = npt.NDArray[np.int64]
 
-PATIENCE: Final = 60.0
+PATIENCE: Final = 30.0
 """Seconds after which a request that no objective hurries is due all the same."""
 
-TURN: Final = 16
+TURN: Final = 4
 """Admissions of which one goes to whoever has waited longest, if for more than ``PATIENCE``."""
 
 CAUTION: Final = 0.85
