@@ -48,7 +48,7 @@ def test_those_without_objectives_follow_in_the_order_of_arrival():
 
 
 def test_a_first_token_that_is_late_already_waits_as_if_nothing_was_promised():
-    order, _ = ordered([-10.0, 0.0], [5.0, 40.0], [100, 100])
+    order, _ = ordered([-10.0, 0.0], [5.0, 15.0], [100, 100])
     assert order == [1, 0]
 
 
