@@ -17,10 +17,8 @@ import numpy.typing as npt
 from .replay import Rows
 from .spaces import DEPTH_SPACE, MAX_DEPTH
 from .structure import Structure, measured_states
-from .transition import COLUMN, ROW_SIZE, Floats, OutcomeBatch
+from .transition import ACCEPTED, CHECKED, COLUMN, ROW_SIZE, TRIED, Floats
 
-_TRIED: Final = len(OutcomeBatch.SCALARS)
-_ACCEPTED: Final = _TRIED + MAX_DEPTH
 _DEPTH: Final = DEPTH_SPACE.index("depth")
 _SURVIVAL: Final = DEPTH_SPACE.slice("survival_1", MAX_DEPTH)
 _LEAST: Final = 1e-3  # a survival that is divided by
@@ -44,7 +42,7 @@ def shallower(
     assert rows.shape[1] == ROW_SIZE
     out = rows.copy()
     beyond = depths[:, None] < _POSITIONS
-    lost = np.where(beyond, rows[:, _ACCEPTED:], 0).sum(1)
+    lost = np.where(beyond, rows[:, ACCEPTED], 0).sum(1)
     request_steps, emitted = rows[:, COLUMN["request_steps"]], rows[:, COLUMN["emitted"]]
     out[:, COLUMN["depth"]] = depths
     out[:, COLUMN["seconds"]] *= scale
@@ -53,11 +51,10 @@ def shallower(
     least = np.minimum(request_steps, emitted)
     out[:, COLUMN["emitted"]] = np.maximum(emitted - lost, least)
     out[:, COLUMN["drafted"]] = request_steps * depths
-    most = request_steps * (1.0 + depths)
-    out[:, COLUMN["verified"]] = np.minimum(rows[:, COLUMN["verified"]], most)
     out[:, COLUMN["switched"]] = before != depths
-    for first in (_TRIED, _ACCEPTED):
-        out[:, first : first + MAX_DEPTH][beyond] = 0
+    for counts in (CHECKED, TRIED, ACCEPTED):
+        out[:, counts][beyond] = 0
+    out[:, COLUMN["verified"]] = request_steps + out[:, CHECKED].sum(1)
     return out
 
 
@@ -69,6 +66,11 @@ def deeper(
     survival: npt.NDArray[Any],
 ) -> npt.NDArray[Any]:
     """Outcomes foretold at depths beyond those that were applied: expectations, not whole numbers.
+
+    Requests of which fewer drafts were verified than were made stay as they are: what cut them
+    short does not depend on the positions that follow. All others are carried on, as if none of
+    them were cut short further on: their drafts verified, and the time that these take, are an
+    upper estimate, and so is what they emit.
 
     Args:
         rows: outcomes as ``outcome_row`` makes them, shape (n, ROW_SIZE).
@@ -84,19 +86,25 @@ def deeper(
     n, request_steps = np.arange(len(rows)), rows[:, COLUMN["request_steps"]]
     applied = rows[:, COLUMN["depth"]].astype(np.int64)
     # How many drafts survived all positions applied, and how likely that was: all of none.
-    survived = np.hstack([request_steps[:, None], rows[:, _ACCEPTED:]])[n, applied]
+    survived = np.hstack([request_steps[:, None], rows[:, ACCEPTED]])[n, applied]
     likely = np.hstack([np.ones((len(rows), 1)), survival])
     onward = likely / np.maximum(likely[n, applied], _LEAST)[:, None]
     reached = survived[:, None] * np.minimum(onward, 1.0)
     more = (applied[:, None] < _POSITIONS) & (depths[:, None] >= _POSITIONS)
-    accepted, tried = out[:, _ACCEPTED:], out[:, _TRIED:_ACCEPTED]
-    accepted[more], tried[more] = reached[:, 1:][more], reached[:, :-1][more]
+    # Drafts for urgent requests may have gone deeper already: they are foretold, too.
+    gained = np.where(more, reached[:, 1:] - rows[:, ACCEPTED], 0.0).sum(1)
+    for counts, foretold_counts in (
+        (CHECKED, _carried_on(rows)),
+        (TRIED, reached[:, :-1]),
+        (ACCEPTED, reached[:, 1:]),
+    ):
+        out[:, counts][more] = foretold_counts[more]
     out[:, COLUMN["depth"]] = depths
     out[:, COLUMN["seconds"]] *= scale
     out[:, COLUMN["request_seconds"]] *= scale
-    out[:, COLUMN["emitted"]] += np.where(more, reached[:, 1:], 0.0).sum(1)
+    out[:, COLUMN["emitted"]] += gained
     out[:, COLUMN["drafted"]] = request_steps * depths
-    out[:, COLUMN["verified"]] = request_steps * (1.0 + depths)
+    out[:, COLUMN["verified"]] = request_steps + out[:, CHECKED].sum(1)
     out[:, COLUMN["switched"]] = before != depths
     return out
 
@@ -144,6 +152,26 @@ def _seconds_over(
 ) -> Floats:
     """Seconds of a step of some rows at some depths over those at their own, shape as given."""
     states = measured_states(rows.observations, rows.outcomes)
-    seconds = structure.seconds(states).astype(np.float64)
+    drafts = np.zeros((len(rows), structure.k_max + 1))
+    drafts[:, 1:] = _carried_on(rows.outcomes).cumsum(1)[:, : structure.k_max]
+    drafts /= np.maximum(rows.outcomes[:, COLUMN["steps"], None], 1.0)
+    seconds = structure.seconds(states, drafts).astype(np.float64)
     ratio: Floats = seconds[which, depths] / seconds[which, rows.actions[which]]
     return ratio
+
+
+def _carried_on(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """How many requests verify each position, had the depth been the greatest.
+
+    Beyond the depth applied they are those of which all of its positions were verified.
+
+    Args:
+        rows: outcomes as ``outcome_row`` makes them, shape (n, ROW_SIZE).
+
+    Returns:
+        Shape (n, MAX_DEPTH).
+    """
+    applied = rows[:, COLUMN["depth"]].astype(np.intp)
+    counts = np.hstack([rows[:, COLUMN["request_steps"], None], rows[:, CHECKED]])
+    uncut = counts[np.arange(len(rows)), applied]
+    return np.where(applied[:, None] < _POSITIONS, uncut[:, None], rows[:, CHECKED])

@@ -97,13 +97,20 @@ class Structure:
         alone[..., _PREFILL] = 0.0
         return self.seconds(alone)
 
-    def seconds(self, raw: Array) -> Array:
-        """Seconds per step at every depth, shape (..., k_max + 1), never below 0.1 ms."""
+    def seconds(self, raw: Array, drafts: npt.NDArray[Any] | None = None) -> Array:
+        """Seconds per step at every depth, shape (..., k_max + 1), never below 0.1 ms.
+
+        Args:
+            raw: raw observations, float32, shape (..., DEPTH_SPACE.size).
+            drafts: that a step verifies, of the same shape as the seconds; None for all that it
+                drafts.
+        """
         one, requests, depth, drafted, prefill, context = self.coefficients
         batch = np.maximum(raw[..., _BATCH, None], 1.0)
         fixed = one + batch * (requests + context * raw[..., _CONTEXT, None])
         fixed = fixed + prefill * raw[..., _PREFILL, None]
-        linear = fixed + (depth + drafted * batch) * self.depths
+        drafts = batch * self.depths if drafts is None else drafts.astype(np.float32)
+        linear = fixed + depth * self.depths + drafted * drafts
         seconds: Array = np.maximum(linear * self._factors(batch), 1e-4)
         return seconds
 

@@ -145,6 +145,7 @@ class World:
             prefill=0,
             context=int(request_steps * state.context),
             finished=0,
+            checked=(request_steps,) * depth + (0,) * (MAX_DEPTH - depth),
             tried=tuple(tried),
             accepted=tuple(accepted),
         )
@@ -297,7 +298,8 @@ def greedy(snapshot: Snapshot, world: World, state: State, speed: float) -> int:
 def outcome_features(outcome: Outcome, depth: int) -> Floats:
     """Mean features per step of an interval, shape (6,)."""
     steps = outcome.steps
-    totals = (steps, outcome.request_steps, depth * steps, outcome.drafted, outcome.prefill)
+    drafts = outcome.verified - outcome.request_steps
+    totals = (steps, outcome.request_steps, depth * steps, drafts, outcome.prefill)
     return np.array([*totals, outcome.context], np.float64) / steps
 
 

@@ -6,6 +6,9 @@ import time
 import numpy as np
 import pytest
 from factories import World
+from flyball.controller.checkpoint import read, write
+from flyball.controller.learner_state import LearnerState
+from flyball.policies.transition import CHECKED
 from learners import feed, train
 
 
@@ -82,6 +85,17 @@ class TestResuming:
         assert second.state.owed() >= 500
         train(second, second.updates + 20)
         assert second.publish() is not None
+
+    def test_a_checkpoint_from_when_all_drafts_were_verified_says_so(self, make_learner):
+        first = make_learner()
+        feed(first, World(), 100)
+        first.checkpoint()
+        state, groups = read(first.run / "checkpoint", LearnerState)
+        groups["replay"]["outcomes"] = np.delete(groups["replay"]["outcomes"], CHECKED, axis=1)
+        write(first.run / "checkpoint", state, groups)
+        ours = make_learner().model.replay_buffer.latest(100)
+        theirs = first.model.replay_buffer.latest(100)
+        assert np.array_equal(ours.outcomes, theirs.outcomes)
 
     def test_a_reward_that_is_gone_gives_way_to_the_default(self, make_learner, caplog):
         first = make_learner()

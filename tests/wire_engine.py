@@ -117,6 +117,7 @@ class WireEngine:
             prefill=0,
             context=requests * 100,
             finished=0,
+            checked=(requests,) * depth + (0,) * (MAX_DEPTH - depth),
             tried=tuple(tried),
             accepted=tuple(n // 2 for n in tried),
         )

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from ...policies.spaces import MAX_DEPTH
-from ...policies.transition import COLUMN, Floats
+from ...policies.transition import ACCEPTED, CHECKED, COLUMN, TRIED, Floats
 from .adaspec import draft
 from .compiling import NOISE, compiled, draw_key, normal, uniform
 from .estimates import learn_verification
@@ -31,8 +30,9 @@ _VERIFIED: Final = COLUMN["verified"]
 _PREFILL: Final = COLUMN["prefill"]
 _CONTEXT: Final = COLUMN["context"]
 _FINISHED: Final = COLUMN["finished"]
-_TRIED: Final = len(COLUMN)
-_ACCEPTED: Final = _TRIED + MAX_DEPTH
+_CHECKED: Final[int] = CHECKED.start
+_TRIED: Final[int] = TRIED.start
+_ACCEPTED: Final[int] = ACCEPTED.start
 
 
 @compiled
@@ -55,7 +55,7 @@ def land(
         if request.computed < request.goal:
             _prefilled(request, totals)
         elif request.tokens > 0:
-            _decoded(engine, request, estimate, totals, counted, row)
+            _decoded(request, estimate, totals, counted, row)
     if world.parameters[0].planner >= ADASPEC:
         draft(world, engine, requests, order)
     else:
@@ -110,15 +110,15 @@ def _first_tokens(engine: Record, requests: Records, order: Integers, totals: Re
 
 
 @compiled
-def _decoded(
-    engine: Record, request: Record, estimate: Record, totals: Record, counted: bool, row: Floats
-) -> None:
+def _decoded(request: Record, estimate: Record, totals: Record, counted: bool, row: Floats) -> None:
     """A request's drafts are verified: those accepted and one more token reach it."""
     drafts = request.tokens - 1
     accepted = count_accepted(request, drafts)
     if drafts > 0:
         learn_verification(estimate, request, drafts, accepted)
         if counted:
+            for j in range(drafts):
+                row[_CHECKED + j] += 1.0
             for j in range(min(accepted + 1, drafts)):
                 row[_TRIED + j] += 1.0
             for j in range(accepted):
