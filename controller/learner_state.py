@@ -11,7 +11,7 @@ from ..policies.replay import Rows
 from ..policies.spaces import MAX_DEPTH, check_speed
 from ..policies.vector_dqn import VectorDQN
 from .checkpoint import CheckpointError, Tensors
-from .migration import migrated
+from .migration import is_depth_2, migrated
 from .settings import REWARD, SPEED
 from .step_times import StepTimes
 
@@ -136,6 +136,8 @@ def unpack_times(state: LearnerState, groups: dict[str, Tensors], times: StepTim
 def unpack_model(state: LearnerState, groups: dict[str, Tensors], model: VectorDQN) -> bool:
     """Restore the replay buffer and the networks; False if the networks have other layers now.
 
+    Other hidden layers, or a first one for other observations.
+
     Raises:
         CheckpointError: if anything does not fit.
     """
@@ -143,7 +145,7 @@ def unpack_model(state: LearnerState, groups: dict[str, Tensors], model: VectorD
     if len(rows):
         model.replay_buffer.append(rows)
     model.updates = state.updates
-    if state.hidden != model.hidden:
+    if state.hidden != model.hidden or is_depth_2(groups.get("replay", {})):
         return False
     try:
         model.load_tensors(groups.get("networks", {}))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..policies.spaces import MAX_DEPTH
+from ..policies.spaces import DEPTH_SPACE, MAX_DEPTH
 from ..policies.transition import CHECKED, COLUMN, ROW_SIZE, Reason
 from .checkpoint import Tensors
 
@@ -24,10 +24,26 @@ def migrated(tensors: Tensors) -> dict[str, Any]:
         filled["chosen"] = filled["actions"].astype(np.int8)
         filled["propensities"] = np.full(count, np.nan, np.float32)
         filled["reasons"] = np.full(count, Reason.STATIC, np.int8)
+    if is_depth_2(filled):
+        for name in ("observations", "following"):
+            filled[name] = _with_kept(filled[name])
     outcomes = filled.get("outcomes")
     if outcomes is not None and outcomes.shape == (count, ROW_SIZE - MAX_DEPTH):
         filled["outcomes"] = _with_checked(outcomes)
     return filled
+
+
+def is_depth_2(tensors: Tensors) -> bool:
+    """Whether the buffer's observations are of the space ``depth/2``, which had no ``kept``."""
+    columns = [tensors.get(name) for name in ("observations", "following")]
+    return all(c is not None and c.shape[1:] == (DEPTH_SPACE.size - MAX_DEPTH,) for c in columns)
+
+
+def _with_kept(raw: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Observations from when all drafts were verified."""
+    first = DEPTH_SPACE.index("kept_1")
+    kept = np.ones((len(raw), MAX_DEPTH), raw.dtype)
+    return np.hstack([raw[:, :first], kept, raw[:, first:]])
 
 
 def _with_checked(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:

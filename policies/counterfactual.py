@@ -21,7 +21,8 @@ from .transition import ACCEPTED, CHECKED, COLUMN, ROW_SIZE, TRIED, Floats
 
 _DEPTH: Final = DEPTH_SPACE.index("depth")
 _SURVIVAL: Final = DEPTH_SPACE.slice("survival_1", MAX_DEPTH)
-_LEAST: Final = 1e-3  # a survival that is divided by
+_KEPT: Final = DEPTH_SPACE.slice("kept_1", MAX_DEPTH)
+_LEAST: Final = 1e-3  # a share that is divided by
 _POSITIONS: Final = np.arange(1, MAX_DEPTH + 1)
 
 
@@ -64,13 +65,14 @@ def deeper(
     scale: Floats,
     before: npt.NDArray[Any],
     survival: npt.NDArray[Any],
+    kept: npt.NDArray[Any],
 ) -> npt.NDArray[Any]:
     """Outcomes foretold at depths beyond those that were applied: expectations, not whole numbers.
 
     Requests of which fewer drafts were verified than were made stay as they are: what cut them
-    short does not depend on the positions that follow. All others are carried on, as if none of
-    them were cut short further on: their drafts verified, and the time that these take, are an
-    upper estimate, and so is what they emit.
+    short does not depend on the positions that follow. All others are carried on, as far as the
+    share of requests that would verify a position falls from the depth applied on; where that says
+    nothing of cuts, all of them verify all positions.
 
     Args:
         rows: outcomes as ``outcome_row`` makes them, shape (n, ROW_SIZE).
@@ -78,6 +80,7 @@ def deeper(
         scale: seconds of a step at that depth over those at the depth applied, shape (n,).
         before: depths in force before the interval, shape (n,).
         survival: P(positions 1..j all accepted), shape (n, MAX_DEPTH).
+        kept: share of requests that would verify each position, shape (n, MAX_DEPTH).
 
     Returns:
         New rows, shape (n, ROW_SIZE).
@@ -87,15 +90,14 @@ def deeper(
     applied = rows[:, COLUMN["depth"]].astype(np.int64)
     # How many drafts survived all positions applied, and how likely that was: all of none.
     survived = np.hstack([request_steps[:, None], rows[:, ACCEPTED]])[n, applied]
-    likely = np.hstack([np.ones((len(rows), 1)), survival])
-    onward = likely / np.maximum(likely[n, applied], _LEAST)[:, None]
-    reached = survived[:, None] * np.minimum(onward, 1.0)
+    reached = survived[:, None] * _onward(survival, applied)
+    checked = _carried_on(rows, kept)
     more = (applied[:, None] < _POSITIONS) & (depths[:, None] >= _POSITIONS)
     # Drafts for urgent requests may have gone deeper already: they are foretold, too.
     gained = np.where(more, reached[:, 1:] - rows[:, ACCEPTED], 0.0).sum(1)
     for counts, foretold_counts in (
-        (CHECKED, _carried_on(rows)),
-        (TRIED, reached[:, :-1]),
+        (CHECKED, checked),
+        (TRIED, np.minimum(reached[:, :-1], checked)),
         (ACCEPTED, reached[:, 1:]),
     ):
         out[:, counts][more] = foretold_counts[more]
@@ -121,7 +123,8 @@ def foretold(
     every = rows.take(which)
     seen = every.observations
     scale = _seconds_over(rows, structure, which, depths)
-    outcomes = deeper(every.outcomes, depths, scale, seen[:, _DEPTH], seen[:, _SURVIVAL])
+    fares = seen[:, _SURVIVAL], seen[:, _KEPT]
+    outcomes = deeper(every.outcomes, depths, scale, seen[:, _DEPTH], *fares)
     return which, depths, replace(every, actions=depths.astype(np.int64), outcomes=outcomes)
 
 
@@ -153,20 +156,33 @@ def _seconds_over(
     """Seconds of a step of some rows at some depths over those at their own, shape as given."""
     states = measured_states(rows.observations, rows.outcomes)
     drafts = np.zeros((len(rows), structure.k_max + 1))
-    drafts[:, 1:] = _carried_on(rows.outcomes).cumsum(1)[:, : structure.k_max]
+    checked = _carried_on(rows.outcomes, rows.observations[:, _KEPT])
+    drafts[:, 1:] = checked.cumsum(1)[:, : structure.k_max]
     drafts /= np.maximum(rows.outcomes[:, COLUMN["steps"], None], 1.0)
     seconds = structure.seconds(states, drafts).astype(np.float64)
     ratio: Floats = seconds[which, depths] / seconds[which, rows.actions[which]]
     return ratio
 
 
-def _carried_on(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _onward(shares: npt.NDArray[Any], applied: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
+    """Shares that fall with position 1, 2, ..., of that at the depth applied: from position 0 on.
+
+    Shape (n, MAX_DEPTH + 1), at most 1; of depth 0 the share is all.
+    """
+    every = np.hstack([np.ones((len(shares), 1)), shares])
+    here = np.maximum(every[np.arange(len(shares)), applied], _LEAST)
+    onward: npt.NDArray[Any] = np.minimum(every / here[:, None], 1.0)
+    return onward
+
+
+def _carried_on(rows: npt.NDArray[Any], kept: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """How many requests verify each position, had the depth been the greatest.
 
-    Beyond the depth applied they are those of which all of its positions were verified.
+    Beyond the depth applied they are of those of which all of its positions were verified.
 
     Args:
         rows: outcomes as ``outcome_row`` makes them, shape (n, ROW_SIZE).
+        kept: share of requests that would verify each position, shape (n, MAX_DEPTH).
 
     Returns:
         Shape (n, MAX_DEPTH).
@@ -174,4 +190,5 @@ def _carried_on(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
     applied = rows[:, COLUMN["depth"]].astype(np.intp)
     counts = np.hstack([rows[:, COLUMN["request_steps"], None], rows[:, CHECKED]])
     uncut = counts[np.arange(len(rows)), applied]
-    return np.where(applied[:, None] < _POSITIONS, uncut[:, None], rows[:, CHECKED])
+    onward = uncut[:, None] * _onward(kept, applied)[:, 1:]
+    return np.where(applied[:, None] < _POSITIONS, onward, rows[:, CHECKED])

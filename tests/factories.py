@@ -122,6 +122,7 @@ class World:
         measured = survival + self.rng.normal(0.0, 0.02, MAX_DEPTH)
         raw[DEPTH_SPACE.slice("survival_1", MAX_DEPTH)] = np.clip(measured, 0.0, 1.0)
         raw[DEPTH_SPACE.slice("hope_1", MAX_DEPTH)] = np.clip(measured + 0.04, 0.0, 1.0)
+        raw[DEPTH_SPACE.slice("kept_1", MAX_DEPTH)] = 1.0
         return raw
 
     def outcome(self, state: State, depth: int, steps: int = 8, disturbed: float = 1.0) -> Outcome:

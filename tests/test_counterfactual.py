@@ -10,7 +10,15 @@ from flyball.controller.intake import outcome_rows, to_rows
 from flyball.policies.counterfactual import deeper, foretold, full_information, shallower
 from flyball.policies.spaces import MAX_DEPTH
 from flyball.policies.structure import Structure
-from flyball.policies.transition import CHECKED, COLUMN, Outcome, outcome_row
+from flyball.policies.transition import (
+    ACCEPTED,
+    CHECKED,
+    COLUMN,
+    ROW_SIZE,
+    TRIED,
+    Outcome,
+    outcome_row,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -99,10 +107,31 @@ def test_what_is_foretold_is_what_comes_where_survival_is_right(survives, data) 
     requests = uncut(*survives) + (data.draw(st.lists(shorter)) if less else [])
     row = outcome_row(less, played(requests, less))
     survival = np.array(played(uncut(*survives), MAX_DEPTH).accepted) / len(survives)
-    found = deeper(row[None], np.array([depth]), np.array([scale]), np.array([0]), survival[None])
+    kept = np.ones((1, MAX_DEPTH))
+    found = deeper(
+        row[None], np.array([depth]), np.array([scale]), np.array([0]), survival[None], kept
+    )
     comes = outcome_row(depth, played(requests, depth, scale))
     comes[COLUMN["switched"]] = 1.0
     assert np.allclose(found[0], comes)
+
+
+@given(requests=REQUESTS, data=st.data())
+def test_what_is_foretold_is_cut_short_as_requests_would_be(requests, data) -> None:
+    less = data.draw(st.integers(0, MAX_DEPTH - 1))
+    depth = data.draw(st.integers(less + 1, MAX_DEPTH))
+    full = played(requests, MAX_DEPTH)
+    survival, kept = (np.array([n]) / len(requests) for n in (full.accepted, full.checked))
+    row = outcome_row(less, played(requests, less))
+    found = deeper(row[None], np.array([depth]), np.ones(1), np.array([0]), survival, kept)
+    comes = outcome_row(depth, played(requests, depth))
+    comes[COLUMN["switched"]] = 1.0
+    same = np.ones(ROW_SIZE, bool)
+    same[TRIED] = False  # how many of those accepted before verify a position is not told
+    assert np.allclose(found[0, same], comes[same])
+    assert (found[0, TRIED] >= comes[TRIED] - 1e-9).all()
+    assert (found[0, ACCEPTED] <= found[0, TRIED] + 1e-9).all()
+    assert (found[0, TRIED] <= found[0, CHECKED] + 1e-9).all()
 
 
 def test_seconds_at_other_depths_are_of_what_would_be_verified() -> None:

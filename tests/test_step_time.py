@@ -199,6 +199,7 @@ def test_a_table_of_corrections_follows_what_is_not_linear():
     raw = np.stack([DEPTH_SPACE.zeros() for _ in range(3)])
     raw[:, DEPTH_SPACE.index("batch")] = [1, 4, 16]
     raw[:, DEPTH_SPACE.index("context")] = 300
+    raw[:, DEPTH_SPACE.slice("kept_1", 8)] = 1.0
     seconds = structure.seconds(raw)
     for i, b in enumerate((1.0, 4.0, 16.0)):
         for k in range(7):

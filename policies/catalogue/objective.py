@@ -18,6 +18,7 @@ BATCH: Final = DEPTH_SPACE.index("batch")
 CONTEXT: Final = DEPTH_SPACE.index("context")
 ACCEPTANCE: Final = DEPTH_SPACE.slice("acceptance_1", MAX_DEPTH)
 SURVIVAL: Final = DEPTH_SPACE.slice("survival_1", MAX_DEPTH)
+KEPT: Final = DEPTH_SPACE.slice("kept_1", MAX_DEPTH)
 
 BUCKETS: Final = 9
 """Batch sizes 1, 2-3, 4-7, ..., 256 and more."""
@@ -47,6 +48,7 @@ def worth(structure: Structure, raw: Array, survival: npt.ArrayLike, objective: 
     """
     state = raw.copy()
     state[:, SURVIVAL] = survival
+    state[:, KEPT] = 1.0  # whose survival it is does not say who is cut short
     components = structure.components(state)
     if objective == "throughput":
         return 1.0 / components[..., 0]
