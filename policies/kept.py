@@ -25,7 +25,10 @@ def kept_means(outlook: Floats, thresholds: Floats | float) -> Floats:
             them all.
     """
     kept = outlook[0] >= np.reshape(thresholds, (-1, 1))
+    seen = outlook if kept.all() else outlook * kept
     means: Floats = np.empty((3, MAX_DEPTH))
-    means[:2] = (outlook * kept).mean(1)
-    means[2] = kept.mean(0)
+    # Plain sums: in a decision, what ``mean`` does around them would take longer than they do.
+    means[:2] = np.add.reduce(seen, 1)
+    means[2] = np.add.reduce(kept, 0)
+    means /= outlook.shape[1]
     return means

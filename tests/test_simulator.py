@@ -141,6 +141,22 @@ def test_what_is_cut_short_is_told_by_position(planner: str) -> None:
     assert rows[:, COLUMN["verified"]].sum() < (request_steps + rows[:, COLUMN["drafted"]]).sum()
 
 
+@pytest.mark.parametrize("speed", [0.0, 0.5, 1.0])
+def test_what_is_observed_to_be_kept_is_what_is_verified(speed: float) -> None:
+    simulator = Simulator(replace(loop(6), planner="flyball"), engines=4, seed=1)
+    simulator.speed[:] = speed
+    kept_fields = DEPTH_SPACE.slice("kept_1", MAX_DEPTH)
+    made = run(simulator, steps=200, depth=4)
+    kept = np.stack([step.observations[:, kept_fields] for step in made[50:-1]])
+    rows = np.stack([step.outcomes for step in made[51:]])
+    assert (kept <= 1).all()
+    assert (np.diff(kept) <= 0).all()
+    survival = np.stack([step.observations[:, SURVIVAL] for step in made[50:-1]])
+    assert (survival <= kept).all()
+    verified = rows[..., CHECKED].sum((0, 1)) / rows[..., COLUMN["request_steps"]].sum()
+    assert kept.mean((0, 1))[:4] == pytest.approx(verified[:4], abs=0.05)
+
+
 def test_a_run_of_one_depth_counts_every_decoding_step() -> None:
     simulator = Simulator(loop(4), seed=3)
     rows = np.concatenate([step.outcomes for step in run(simulator, 3, steps=200)])
