@@ -12,6 +12,7 @@ NAMES: Final[dict[str, str]] = {
     "overhead": "what governing costs, against plain vLLM at the same depth",
     "lossless": "whether outputs are those of the target alone, at any depth",
     "depth": "ours against every other policy of the depth, live or simulated",
+    "slo": "who keeps what requests were promised, by load, live or simulated",
 }
 """Every benchmark, and what it answers."""
 
@@ -33,7 +34,7 @@ def run(
         seed: of everything random.
         progress: is told what happens.
         make: makes policies, the learned one among them: for ``depth``.
-        settings: further options of ``depth``.
+        settings: further options of ``depth`` and ``slo``.
 
     Raises:
         ValueError: if there is no such benchmark, or an option makes no sense.
@@ -55,4 +56,9 @@ def run(
         from .depth.run import run as run_depth
 
         return run_depth(DepthOptions(quick=quick, seed=seed, **settings), make, progress)
+    if name == "slo":
+        from .slo.options import SloOptions
+        from .slo.run import run as run_slo
+
+        return run_slo(SloOptions(quick=quick, seed=seed, **settings), progress)
     raise ValueError(f"no benchmark {name!r}; there are {', '.join(NAMES)}")

@@ -175,6 +175,8 @@ def _figures(
         "decide_us_p99": beat.decide_us_p99,
         "prepare_us_p50": beat.prepare_us_p50,
         "prepare_us_p99": beat.prepare_us_p99,
+        "plan_us_p50": beat.plan_us_p50,
+        "plan_us_p99": beat.plan_us_p99,
         "plain_tokens_per_second": float(plain),
         "governed_tokens_per_second": float(governed),
         "pairs": len(measured),

@@ -270,7 +270,10 @@ def layout(k_max: int) -> dict[str, dict[str, list[Any]]]:
 
 
 _CALIBRATION = ("survival_brier", "survival_ece")
-_MICROSECONDS = ("decide_us_p50", "decide_us_p99", "prepare_us_p50", "prepare_us_p99")
+_MICROSECONDS = (
+    *("decide_us_p50", "decide_us_p99", "prepare_us_p50", "prepare_us_p99"),
+    *("plan_us_p50", "plan_us_p99"),
+)
 
 
 def _cell(value: Any) -> bool | str | float:

@@ -31,6 +31,8 @@ _ENGINE_MICROSECONDS: Final = (
     ("decide_p99_seconds", "99th percentile of the time to put one in force", "decide_us_p99"),
     ("prepare_p50_seconds", "median time to prepare one while the model runs", "prepare_us_p50"),
     ("prepare_p99_seconds", "99th percentile of the time to prepare one", "prepare_us_p99"),
+    ("plan_p50_seconds", "median time to plan an engine step", "plan_us_p50"),
+    ("plan_p99_seconds", "99th percentile of the time to plan an engine step", "plan_us_p99"),
 )
 _LEARNER_GAUGES: Final = (
     ("loss", "loss of the latest gradient step", "loss"),

@@ -30,10 +30,11 @@ from .drafts import Drafts
 from .guard import Guard
 from .guard_state import GuardSettings, GuardState
 from .interval import Flight, Interval
-from .live_policy import PolicyError
+from .live_policy import LivePolicy, PolicyError
 from .meters import Meters
 from .orders import OrderBook, Orders
 from .plan import Plan, Step
+from .planner import Planner
 from .requests import Hints, RequestState
 from .wire import Beat, EngineInfo, Mode
 
@@ -95,6 +96,7 @@ class Governor:
         self.hints = Hints(slo_classes)
         self.attainment = Attainment()
         self.drafts = Drafts()
+        self.planner = Planner(self.drafts.estimator)
         self.decisions = self.dropped = self.faults = 0
         self.last_fault = ""
         self.retired = False
@@ -115,7 +117,7 @@ class Governor:
 
     # The hot path, in the engine's thread.
 
-    def plan(self, batch: int, load: Callable[[], Load], step: Step) -> Plan:  # noqa: ARG002
+    def plan(self, batch: int, load: Callable[[], Load], step: Step) -> Plan:
         """What the step about to be scheduled is to do.
 
         Args:
@@ -123,7 +125,39 @@ class Governor:
             load: looks at the engine; called only if orders came or no decision is ready.
             step: looks at the engine's queue.
         """
-        return Plan(self.depth(batch, load))
+        depth = self.depth(batch, load)
+        orders = self.book.orders
+        if self.retired or orders.pinned is not None or orders.mode not in _GOVERNING:
+            return Plan(depth)
+        started = time.perf_counter_ns()
+        plan = self._plan(depth, step, orders)
+        self._meters.planned(time.perf_counter_ns() - started)
+        return plan
+
+    def _plan(self, depth: int, step: Step, orders: Orders) -> Plan:
+        """The plan of a step at a depth, by whoever decides."""
+        # What is verified in this step was drafted by this interval.
+        drafted = self._drafted
+        cut = drafted is not None and drafted.decision.reason in _DECIDED
+        flight = self._flight
+        context = flight.context / max(len(flight.requests), 1) if flight else 0.0
+        if orders.policy is not None:
+            return Plan(depth, self._verified(orders.policy, step, context) if cut else None)
+        if orders.runner is None:
+            return Plan(depth)
+        snapshot = orders.runner.snapshot
+        cut = cut and snapshot.meta.linear
+        return self.planner.plan(depth, step, snapshot.structure, orders.speed, context, cut)
+
+    def _verified(self, policy: LivePolicy, step: Step, context: float) -> list[int] | None:
+        """What a policy of the catalogue has verified of each request; None for everything."""
+        if not policy.verifies:
+            return None
+        try:
+            return self.planner.verified_by(policy, step, context)
+        except PolicyError as e:
+            self.book.refuse(str(e))
+            return None
 
     def depth(self, batch: int, load: Callable[[], Load]) -> int:
         """The depth to draft in the step about to be scheduled.
@@ -208,6 +242,7 @@ class Governor:
         self._landed = flight
         interval = flight.interval
         self._meters.step(flight, seconds, emitted, finished)
+        self.planner.landed(flight, seconds)
         if interval is None:
             return
         self.drafts.verified(interval.counts, verifications)
@@ -218,7 +253,9 @@ class Governor:
     def admit(self, arguments: dict[str, object] | None) -> RequestState:
         """A new request, with its ``vllm_xargs``."""
         self._meters.arrivals += 1
-        return self.hints.state(arguments)
+        state = self.hints.state(arguments)
+        self.planner.hurried |= state.slo is not NO_SLO
+        return state
 
     def finish(self, state: RequestState) -> str:
         """A request ended; with objectives, it is counted in its SLO class.
@@ -228,6 +265,7 @@ class Governor:
         """
         if state.slo is NO_SLO:
             return ""
+        self.planner.ended(state.emitted)
         times = (state.arrived, state.first, state.last)
         return self.attainment.finish(state.slo, *times, state.emitted, state.missed)
 
@@ -247,6 +285,7 @@ class Governor:
         orders = self.book.orders
         p50, p99 = self._meters.decide_us()
         prepare_p50, prepare_p99 = self._meters.prepare_us()
+        plan_p50, plan_p99 = self._meters.plan_us()
         brier, ece = self.drafts.calibration.overall()
         current = self._current
         idle = self._is_idle(time.perf_counter())
@@ -269,6 +308,8 @@ class Governor:
             decide_us_p99=p99,
             prepare_us_p50=prepare_p50,
             prepare_us_p99=prepare_p99,
+            plan_us_p50=plan_p50,
+            plan_us_p99=plan_p99,
             policy=orders.policy_name,
             totals=copy(self._meters.totals),
             survival_brier=brier,
@@ -389,7 +430,7 @@ class Governor:
             arrivals,
             step_ms,
             flight.remaining / decoding if flight else 0.0,
-            0.0,  # slack: requests carry no objectives
+            self.planner.slack,
             self._current.decision.applied if self._current else self.info.static_depth,
             *self.drafts.observe(requests.values(), share),
             speed,

@@ -14,7 +14,7 @@ from ..policies.prices import compute_prices
 from ..policies.spaces import check_depth
 from ..policies.step_time import PRIOR
 from ..policies.structure import Structure
-from ..policies.transition import Decision, Outcome, Reason, outcome_row
+from ..policies.transition import Decision, Floats, Outcome, Reason, outcome_row
 from .wire import LEARNED, EngineInfo
 
 MOST_KEPT: Final = 16
@@ -52,6 +52,27 @@ class LivePolicy:
         """
         act = self.policy.act if explore else self.policy.exploit
         return self._guarded(lambda: self._choice(act(np.array([observation], np.float32))))
+
+    @property
+    def verifies(self) -> bool:
+        """Whether it has a say in what single steps verify."""
+        return type(self.policy).verify is not Policy.verify
+
+    @property
+    def structure(self) -> Structure:
+        """Its step times and prices."""
+        return self.policy.structure
+
+    def verify(
+        self, survival: Floats, depth: int, seconds: Floats, factors: Floats
+    ) -> list[int] | None:
+        """Drafts to verify of each request; arguments as ``Policy.verify``.
+
+        Raises:
+            PolicyError: if it fails.
+        """
+        lengths = self._guarded(lambda: self.policy.verify(survival, depth, seconds, factors))
+        return None if lengths is None else lengths.tolist()
 
     def learn(self, decision: Decision, outcome: Outcome) -> None:
         """Take in what came of a decision.

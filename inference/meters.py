@@ -26,6 +26,7 @@ class Meters:
         self._since = 0.0
         self._decided = _Durations()
         self._prepared = _Durations()
+        self._planned = _Durations()
 
     def step(self, flight: Flight, seconds: float, emitted: int, finished: int) -> None:
         """One engine step."""
@@ -66,6 +67,14 @@ class Meters:
     def prepared(self, nanoseconds: int) -> None:
         """How long it took to decide while the model ran."""
         self._prepared.add(nanoseconds)
+
+    def planned(self, nanoseconds: int) -> None:
+        """How long it took to plan a step."""
+        self._planned.add(nanoseconds)
+
+    def plan_us(self) -> tuple[float, float]:
+        """Median and 99th percentile of the last 1,024 plans, microseconds."""
+        return self._planned.percentiles()
 
     def decide_us(self) -> tuple[float, float]:
         """Median and 99th percentile of the last 1,024 decisions, microseconds."""

@@ -53,6 +53,7 @@ class RequestState:
         last: when its latest token came; NaN before.
         emitted: output tokens that it has been given.
         slo: its objectives; ``NO_SLO`` itself for none.
+        promised: the first of ``slack.TERMS``: those that never change.
         missed: the objective that cannot be met any more, "ttft", "tpot" or "deadline"; "" while
             all can.
         open_ended: whether the API server may end it, at a stop string, before the engine would.
@@ -60,7 +61,7 @@ class RequestState:
 
     __slots__ = (
         *("accepted", "arrived", "deviation", "emitted", "expected", "first", "frailty"),
-        *("last", "missed", "named", "open_ended", "slo", "slot", "speed", "tried"),
+        *("last", "promised", "missed", "named", "open_ended", "slo", "slot", "speed", "tried"),
     )
 
     def __init__(self, named: int | None, speed: float | None, slo: Slo = NO_SLO) -> None:
@@ -76,6 +77,7 @@ class RequestState:
         self.first = self.last = math.nan
         self.emitted = 0
         self.slo = slo
+        self.promised = (slo.ttft, slo.tpot, slo.deadline, self.arrived)
         self.missed = ""
         self.open_ended = False
 

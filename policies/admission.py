@@ -10,6 +10,7 @@ one admission in ``TURN`` is theirs once they have waited for ``PATIENCE``.
 from __future__ import annotations
 
 import math
+from heapq import heappop, heappush
 from typing import Final
 
 import numpy as np
@@ -62,42 +63,45 @@ def admission(
         Prompt tokens per second with which all that can be in time will be.
     """
     n = len(arrived)
-    pressure = 0.0
-    if started_due < math.inf and started_due - now > _SOON:
-        pressure = started / (started_due - now)
-    if n == 0:
-        return pressure
-    due = np.empty(n)
-    free = np.empty(n, np.bool_)
+    due, free = np.empty(n), np.empty(n, np.bool_)
     for q in range(n):
-        due[q] = arrived[q] + ttft[q]
-        free[q] = due[q] == math.inf or due[q] <= now
-        if free[q]:
-            due[q] = arrived[q] + PATIENCE
-    by_due = np.argsort(due)
+        due[q] = first_due(arrived[q], ttft[q], now)
+        free[q] = due[q] != arrived[q] + ttft[q]
+    by_due, by_arrival = np.argsort(due), np.argsort(arrived)
     per_token = 1.0 / (CAUTION * speed)
     late = _late(due, by_due, free, prompts, now + per_token * started, per_token)
-    by_arrival = np.argsort(arrived)
     first = -1
-    place = 0
-    if since + 1 >= TURN and now - arrived[by_arrival[0]] > PATIENCE:
+    if n > 0 and since + 1 >= TURN and is_patient(arrived[by_arrival[0]], now):
         first = by_arrival[0]
-        order[0] = first
-        place = 1
+    _place(first, by_due, by_arrival, late, order)
+    pressure = started / max(started_due - now, _SOON)
     tokens = started
     for q in by_due:
         if not late[q]:
             tokens += prompts[q]
             if due[q] - now > _SOON:
                 pressure = max(pressure, tokens / (due[q] - now))
-            if q != first:
+    return pressure
+
+
+@compiled
+def _place(
+    first: int,
+    by_due: Integers,
+    by_arrival: Integers,
+    late: npt.NDArray[np.bool_],
+    order: Integers,
+) -> None:
+    """One that is put first, those in time, the others."""
+    place = 0
+    if first >= 0:
+        order[0] = first
+        place = 1
+    for in_time, by in ((True, by_due), (False, by_arrival)):
+        for q in by:
+            if late[q] != in_time and q != first:
                 order[place] = q
                 place += 1
-    for q in by_arrival:
-        if late[q] and q != first:
-            order[place] = q
-            place += 1
-    return pressure
 
 
 @compiled
@@ -112,18 +116,28 @@ def _late(
     """Which requests are left to be late, so that the fewest are; those without objective first."""
     late = np.zeros(len(due), np.bool_)
     end = start
-    for k in range(len(due)):
-        q = by_due[k]
+    longest = [(0.0, np.int64(0)) for _ in range(0)]  # a heap: the longest of those in time first
+    for q in by_due:
         end += per_token * prompts[q]
+        heappush(longest, (-prompts[q] - (_LAST if free[q] else 0.0), q))
         while end > due[q] and not late[q]:
-            longest, size = q, -1.0
-            for r in by_due[: k + 1]:
-                its = prompts[r] + (_LAST if free[r] else 0.0)
-                if not late[r] and its > size:
-                    longest, size = r, its
-            late[longest] = True
-            end -= per_token * prompts[longest]
+            _, other = heappop(longest)
+            late[other] = True
+            end -= per_token * prompts[other]
     return late
+
+
+@compiled
+def first_due(arrived: float, ttft: float, now: float) -> float:
+    """When a request's first token is due: by its objective, or else by patience."""
+    due = arrived + ttft
+    return arrived + PATIENCE if due == math.inf or due <= now else due
+
+
+@compiled
+def is_patient(arrived: float, now: float) -> bool:
+    """Whether a request has waited for long."""
+    return now - arrived > PATIENCE
 
 
 @compiled
@@ -132,7 +146,7 @@ def prompt_tokens(
 ) -> int:
     """Most prompt tokens of a step.
 
-    As many as leave decoding requests within their objectives, but not fewer than first tokens need.
+    As many as leave decoding requests within their objectives, but as many as first tokens need.
 
     Args:
         limit: seconds that the step may take; infinite where nobody minds.

@@ -96,7 +96,7 @@ def allocate(
         lengths[i] = k
         verified += k
         limit = min(limit, allowed(pace[i], credit[i], got))
-    if urgent and speed < 1.0:
+    if urgent and speeds.min() < 1.0:
         depth = max(depth, _quickest(survival, pace, credit, seconds, factors, step))
     total = (seconds[0] + seconds[1] * depth + seconds[2] * verified) * factors[depth]
     return depth, tokens / cost, total, limit
@@ -106,8 +106,8 @@ def allocate(
 def _quickest(
     survival: Floats, pace: Floats, credit: Floats, seconds: Floats, factors: Floats, step: float
 ) -> int:
-    """The depth that gives urgent requests the most tokens per second, were only they drafted for."""
-    best = best_rate = 0.0
+    """The depth that gives urgent requests most tokens per second, were only they drafted for."""
+    best = 0.0
     chosen = 0
     tokens = 0.0
     verified = 0
@@ -117,8 +117,7 @@ def _quickest(
                 tokens += 1.0 if k == 0 else survival[i, k - 1]
                 verified += k > 0
         total = (seconds[0] + seconds[1] * k + seconds[2] * verified) * factors[k]
-        best = tokens / total
-        if best > best_rate:
-            best_rate = best
+        if tokens / total > best:
+            best = tokens / total
             chosen = k
     return chosen

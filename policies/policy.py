@@ -86,6 +86,26 @@ class Policy(ABC):
             raw: raw observations with the speed set, float32, shape (n, DEPTH_SPACE.size).
         """
 
+    def verify(
+        self,
+        survival: Floats,  # noqa: ARG002 - of others
+        depth: int,  # noqa: ARG002
+        seconds: Floats,  # noqa: ARG002
+        factors: Floats,  # noqa: ARG002
+    ) -> Integers | None:
+        """Settle how many drafts of each request one engine step verifies.
+
+        Args:
+            survival: P(positions 1..j all accepted), shape (n, MAX_DEPTH).
+            depth: that was drafted.
+            seconds: of a step without drafts, per pass of the drafter, per position verified.
+            factors: on the sum of those, by depth from 0 to the greatest.
+
+        Returns:
+            Drafts to verify, shape (n,); None, as of most policies, for all of them.
+        """
+        return None
+
     def exploit(self, raw: Array) -> Choice:
         """Choose what is best by what is known, never in order to learn; arguments as ``act``."""
         return self.act(raw)

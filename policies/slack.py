@@ -33,42 +33,33 @@ HORIZON: Final = 8.0
 """Steps in which a debt is to be paid back."""
 
 
+TERMS: Final = ("ttft", "tpot", "deadline", "arrived", "first", "emitted")
+"""What is known of a request: its objectives, seconds, infinite for none; when it arrived and its
+first token came, anything before that; its tokens so far."""
+
+
 @compiled
 def slack(
-    objectives: Floats,
-    times: Floats,
-    emitted: Integers,
-    coming: Floats,
-    now: float,
-    pace: Floats,
-    credit: Floats,
-    missed: Integers,
+    terms: Floats, coming: float, now: float, pace: Floats, credit: Floats, missed: Integers
 ) -> None:
     """Tell what running requests may spend.
 
     Args:
-        objectives: TTFT, TPOT and deadline, seconds, infinite for none; shape (n, 3).
-        times: of the arrival and the first token, NaN before it; shape (n, 2).
-        emitted: tokens so far, shape (n,).
-        coming: tokens expected to come, at least 1; shape (n,).
-        now: the time.
+        terms: ``TERMS`` of each, shape (n, 6).
+        coming: tokens that one may be expected to emit yet, at least 1.
+        now: the time, by the clock of the terms.
         pace: written: seconds that a token may take, infinite without an objective; shape (n,).
-        credit: written: seconds over, shape (n,).
+        credit: written: seconds over, those below zero owed; shape (n,).
         missed: written: which objective cannot be met any more, index into ``OBJECTIVES``.
     """
-    for i in range(len(emitted)):
-        pace[i], credit[i], missed[i] = _one(
-            objectives[i], times[i], emitted[i], coming[i], now
-        )
+    for i in range(len(terms)):
+        pace[i], credit[i], missed[i] = _one(terms[i], coming, now)
 
 
 @compiled
-def _one(
-    objectives: Floats, times: Floats, emitted: int, coming: float, now: float
-) -> tuple[float, float, int]:
-    ttft, tpot, deadline = objectives
-    arrived, first = times
-    started = emitted > 0
+def _one(terms: Floats, coming: float, now: float) -> tuple[float, float, int]:
+    ttft, tpot, deadline, arrived, first, emitted = terms
+    started = emitted > 0.0
     if ttft < (first if started else now) - arrived:
         return math.inf, 0.0, TTFT
     left = arrived + deadline - now
@@ -79,7 +70,7 @@ def _one(
     pace, credit = math.inf, 0.0
     if tpot < math.inf:
         pace = tpot
-        credit = first + tpot * (emitted - 1) - now
+        credit = first + tpot * (emitted - 1.0) - now
         if credit < -RECOVERY * tpot * coming:
             return math.inf, 0.0, TPOT
     if left / coming < pace:

@@ -58,6 +58,7 @@ class Structure:
         self.prices = prices
         self.grid = FLAT if grid is None else np.asarray(grid, np.float32)
         self.switch = switch
+        self._of_batch: dict[int, Floats] = {}
         self.depths = np.arange(k_max + 1, dtype=np.float32)
 
     def components(self, raw: Array, quickest: Array | None = None) -> Array:
@@ -147,6 +148,14 @@ class Structure:
         drafts = np.zeros((*raw.shape[:-1], self.k_max + 1), np.float32)
         raw[..., _KEPT][..., : self.k_max].cumsum(-1, out=drafts[..., 1:])
         return drafts
+
+    def factors(self, batch: int) -> Floats:
+        """What seconds are multiplied by at a batch size, shape (k_max + 1,); kept per size."""
+        found = self._of_batch.get(batch)
+        if found is None:
+            row = np.broadcast_to(self._factors(np.array([batch], np.float32)), (self.k_max + 1,))
+            found = self._of_batch[batch] = row.astype(np.float64)
+        return found
 
     def _factors(self, batch: Array) -> Array:
         """The grid's correction at batch sizes of shape (..., 1): shape (..., k_max + 1)."""

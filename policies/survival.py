@@ -115,8 +115,7 @@ class SurvivalEstimator:
             slots: their classes.
             frailties: multipliers on their classes' hazards.
         """
-        survival: Floats = self.outlook(slots, frailties)[0]
-        return survival
+        return self._alive(self._tables[0, slots], frailties)
 
     def hope(self, slots: Sequence[int], frailties: Sequence[float]) -> Floats:
         """What their survival may be at best, shape (n, MAX_DEPTH); arguments as ``survival``.
@@ -129,11 +128,15 @@ class SurvivalEstimator:
 
     def outlook(self, slots: Sequence[int], frailties: Sequence[float]) -> Floats:
         """``survival`` and ``hope`` at the price of one: shape (2, n, MAX_DEPTH)."""
-        alive = self._tables[:, slots] * np.array(frailties)[:, None]
+        return self._alive(self._tables[:, slots], frailties)
+
+    def _alive(self, hazards: Floats, frailties: Sequence[float]) -> Floats:
+        """Survival under hazards of shape (..., n, MAX_DEPTH) of frailty 1; of the same shape."""
+        alive = hazards * np.array(frailties)[:, None]
         np.minimum(alive, 1.0, out=alive)
         np.subtract(1.0, alive, out=alive)
-        outlook: Floats = alive.cumprod(axis=2)
-        return outlook
+        survival: Floats = alive.cumprod(axis=-1)
+        return survival
 
     def predict(self, slot: int, frailty: float, positions: int) -> list[float]:
         """The same of one request up to a position, in plain floats."""

@@ -24,7 +24,8 @@ def bench(
     quick: Annotated[bool, typer.Option(help="A rough answer in a minute or two.")] = False,
     seed: options.Seed = 0,
     engine: Annotated[
-        str | None, typer.Option(help="For depth: vllm or simulator, which it is by default.")
+        str | None,
+        typer.Option(help="For depth and slo: vllm or simulator, which it is by default."),
     ] = None,
     policies: Annotated[
         str | None,
@@ -35,14 +36,16 @@ def bench(
         ),
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option(min=1, help="For depth, simulator: of the traffic; 5 by default.")
+        int | None,
+        typer.Option(min=1, help="Of the traffic, simulated; 5 by default."),
     ] = None,
     trace: Annotated[
         list[Path] | None,
-        typer.Option(help="For depth, simulator: arrivals (Azure, BurstGPT or Mooncake)."),
+        typer.Option(help="Arrivals (Azure, BurstGPT, Mooncake): for depth, simulated; for slo."),
     ] = None,
     seconds: Annotated[
-        float | None, typer.Option(help="For depth, simulator: of every trace; default all.")
+        float | None,
+        typer.Option(help="Of every trace: for depth, simulated, all by default; for slo 600."),
     ] = None,
     rounds: Annotated[
         int | None,
@@ -74,14 +77,36 @@ def bench(
             "with until there are --rounds; with the same options."
         ),
     ] = None,
+    loads: Annotated[
+        str | None,
+        typer.Option(
+            help="For slo: with commas, over what the engine serves without speculation. Default: "
+            "0.25,0.5,0.75,0.9,1,1.25,1.5; live 0.9."
+        ),
+    ] = None,
+    scales: Annotated[
+        str | None,
+        typer.Option(
+            help="For slo: with commas, of the tight objective per output token, over its 90th "
+            "percentile without speculation. Default: 0.8,1,1.2."
+        ),
+    ] = None,
+    tpot_ms: Annotated[
+        float | None,
+        typer.Option(help="For slo: the tight objective per output token instead, milliseconds."),
+    ] = None,
+    ttft_ms: Annotated[
+        float | None,
+        typer.Option(help="For slo: the tight objective to the first token; 1000 by default."),
+    ] = None,
     profile: Annotated[
         Path | None,
         typer.Option(
-            help="For depth: file of `flyball profile`; the simulated engine is its own, and its "
-            "held-out error is the figure simulator_step_error, which is not there without one."
+            help="For depth and slo: file of `flyball profile`; the simulated engine is of it. Its "
+            "held-out error is then the figure simulator_step_error of depth."
         ),
     ] = None,
-    plots: Annotated[Path | None, typer.Option(help="For depth: folder for plots.")] = None,
+    plots: Annotated[Path | None, typer.Option(help="For depth and slo: folder for plots.")] = None,
 ) -> None:
     """Measure something with the embedded models or in simulation, and print the figures.
 
@@ -92,6 +117,8 @@ def bench(
 
     Example: flyball bench depth --engine simulator --trace azure_conv.csv --seeds 5
 
+    Example: flyball bench slo --trace azure_conv.csv --trace azure_code.csv --json slo.json
+
     A live run of depth writes what it measured after every visit, to a file beside the plots or the
     result, and gives figures of that much if it ends early. Later, or in another sitting:
 
@@ -99,14 +126,18 @@ def bench(
     """
     if name not in NAMES:
         raise CliError(f"no benchmark {name!r}; there are {', '.join(NAMES)}")
-    given = {
+    given: dict[str, Any] = {
         "engine": engine,
         "policies": tuple(policies.split(",")) if policies else None,
         "seeds": seeds,
         "traces": tuple(trace) if trace else None,
         "seconds": seconds,
         "rounds": rounds,
-        "speeds": _numbers(speeds) if speeds else None,
+        "speeds": _numbers("speeds", speeds),
+        "loads": _numbers("loads", loads),
+        "scales": _numbers("scales", scales),
+        "tpot_ms": tpot_ms,
+        "ttft_ms": ttft_ms,
         "cold": cold,
         "guard": guard or None,
         "resume": resume,
@@ -124,12 +155,12 @@ def bench(
 
     try:
         with refusals(), _kept(json):
+            if name in FOLDERED and (plots or json):
+                settings["folder"] = plots or (json or Path()).parent
             if name == "depth":
-                if plots or json:
-                    settings["folder"] = plots or (json or Path()).parent
                 found = _depth(quick, seed, settings)
             else:
-                found = run(name, quick=quick, seed=seed, progress=say)
+                found = run(name, quick=quick, seed=seed, progress=say, **settings)
             Console().print(figures(found["figures"]))
             if json is not None:
                 write(json, found)
@@ -138,25 +169,39 @@ def bench(
         raise CliError(str(e)) from e
 
 
-_OPTION: Final = {"traces": "trace"}
+FOLDERED: Final = ("depth", "slo")
+"""Benchmarks that leave files beside their result."""
+
+_OPTION: Final = {"traces": "trace", "tpot_ms": "tpot-ms", "ttft_ms": "ttft-ms"}
 """Names of options that are another's on the command line."""
 
-_ENGINE: Final = {
-    "rounds": "vllm",
-    "seconds": "simulator",
-    "seeds": "simulator",
-    "traces": "simulator",
+_SHARED: Final = {"engine": None, "seeds": "simulator", "profile": None, "plots": None}
+
+_SETTINGS: Final[dict[str, dict[str, str | None]]] = {
+    "depth": {
+        **_SHARED,
+        **dict.fromkeys(("policies", "speeds", "cold", "guard", "resume")),
+        "rounds": "vllm",
+        "seconds": "simulator",
+        "traces": "simulator",
+    },
+    "slo": {
+        **_SHARED,
+        **dict.fromkeys(("seconds", "traces", "loads", "scales", "tpot_ms", "ttft_ms")),
+    },
 }
-"""Options that only one of the engines of ``bench depth`` has."""
+"""Options of each benchmark, and the engine that alone has them; None for both."""
 
 
 def _check_settings(name: str, settings: dict[str, Any]) -> None:
     """Refuse options that would be left unused, and plots that could not be drawn."""
-    if settings and name != "depth":
-        raise CliError(f"--{_option(min(settings))} is an option of `flyball bench depth` alone")
+    own = _SETTINGS.get(name, {})
     engine = settings.get("engine", "simulator")
-    for setting in settings:
-        only = _ENGINE.get(setting, engine)
+    for setting in sorted(settings):
+        if setting not in own:
+            others = " and ".join(f"`{n}`" for n, o in _SETTINGS.items() if setting in o)
+            raise CliError(f"--{_option(setting)} is no option of `{name}` but of {others}")
+        only = own[setting] or engine
         if only != engine:
             raise CliError(f"--{_option(setting)} is for --engine {only}, not for {engine}")
     plots = settings.get("plots")
@@ -191,17 +236,19 @@ def _depth(quick: bool, seed: int, settings: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _numbers(text: str) -> tuple[float, ...]:
-    """Numbers with commas.
+def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
+    """Numbers with commas; None for none.
 
     Raises:
         CliError: if they are none.
     """
+    if text is None:
+        return None
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise CliError(
-            f"--speeds must be numbers with commas, such as 0,0.5,1, not {text!r}"
+            f"--{option} must be numbers with commas, such as 0,0.5,1, not {text!r}"
         ) from None
 
 

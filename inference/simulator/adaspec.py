@@ -1,9 +1,9 @@
-"""AdaSpec's drafting and verification (2025, arXiv 2503.05096), compiled.
+"""AdaSpec's drafting (2025, arXiv 2503.05096), compiled.
 
 As in its released code: drafts are made token by token while predicted efficiency, expected tokens
-over expected seconds, rises, at most eight; then requests with the least cumulative confidence are
-emptied one after the other where a batch of the next smaller CUDA graph is more efficient. Its
-branch for objectives, commented out in the release, skips what takes longer than one constant.
+over expected seconds, rises, at most eight; what of them is verified is told in
+``policies.adaspec``. With its branch for objectives, what would take longer than one constant is
+not drafted.
 
 Told exactly what it profiles at start-up, the seconds of a step, and confidences that are true.
 """
@@ -15,13 +15,13 @@ from typing import Final
 
 import numpy as np
 
+from ...policies.adaspec import verify
 from ...policies.spaces import MAX_DEPTH
-from ...policies.transition import Floats
 from .compiling import compiled, uniform
 from .confidence import confidence
 from .settings import PLANNERS
 from .state import Record, Records, World
-from .steps import expected_seconds
+from .steps import expected_seconds, grid_factor
 from .traces import Integers
 
 _WITH_SLO: Final = PLANNERS.index("adaspec-slo")
@@ -42,7 +42,7 @@ def draft(world: World, engine: Record, requests: Records, order: Integers) -> N
         engine.confidence = _START
     limit = _limit(world) if p.planner == _WITH_SLO else math.inf
     alive = np.ones(batch)  # cumulative confidence
-    gained = np.zeros((MAX_DEPTH, batch))
+    gained = np.zeros((batch, MAX_DEPTH))
     best = batch / expected_seconds(world, batch, context, batch, 0)
     expected = float(batch)
     for k in range(min(p.k_max, MAX_DEPTH)):
@@ -55,7 +55,7 @@ def draft(world: World, engine: Record, requests: Records, order: Integers) -> N
             q = _confidence(requests[slots[b]], k)
             first += q
             alive[b] *= q
-            gained[k, b] = alive[b]
+            gained[b, k] = alive[b]
         expected += alive.sum()
         if k == 0:
             engine.confidence += _RATE * (first / batch - engine.confidence)
@@ -63,7 +63,16 @@ def draft(world: World, engine: Record, requests: Records, order: Integers) -> N
         if efficiency <= best or seconds > limit:
             break  # this token was drafted to find out
         best = efficiency
-    _verify(world, engine, requests, slots, gained, context, limit)
+    c = world.coefficients
+    base = np.array([c[0] + c[1] * batch + c[5] * context, c[2], c[3]])
+    factor = 1.0
+    if world.grid.size > 1:
+        depth = float(engine.depth)
+        factor = grid_factor(world.grid_batches, world.grid, math.log2(batch), depth)
+    lengths = np.empty(batch, np.int64)
+    verify(gained, engine.depth, base, factor, limit, lengths)
+    for b in range(batch):
+        requests[slots[b]].drafts = lengths[b]
 
 
 @compiled
@@ -96,53 +105,3 @@ def _limit(world: World) -> float:
     for i in range(len(world.slos)):
         least = min(least, world.slos[i].tpot)
     return least
-
-
-@compiled
-def _verify(
-    world: World,
-    engine: Record,
-    requests: Records,
-    slots: Integers,
-    gained: Floats,
-    context: int,
-    limit: float,
-) -> None:
-    """Empty the least confident requests as long as that is more efficient."""
-    batch, depth = len(slots), engine.depth
-    total = batch * (1 + depth)
-    tokens = float(batch)
-    for b in range(batch):
-        requests[slots[b]].drafts = depth
-        for k in range(depth):
-            tokens += gained[k, b]
-    if depth == 0:
-        return
-    by = np.argsort(gained[depth - 1])
-    seconds = expected_seconds(world, batch, context, total, depth)
-    best = 0.0 if seconds > limit else tokens / seconds
-    emptied = chosen = 0
-    size = total
-    while emptied < batch:
-        size = _smaller(size)
-        while emptied < batch and total > size:
-            for k in range(depth):
-                tokens -= gained[k, by[emptied]]
-            total -= depth
-            emptied += 1
-        seconds = expected_seconds(world, batch, context, total, depth)
-        if total <= size and seconds <= limit and tokens / seconds > best:
-            best = tokens / seconds
-            chosen = emptied
-        if size <= batch:
-            break
-    for b in range(chosen):
-        requests[slots[by[b]]].drafts = 0
-
-
-@compiled
-def _smaller(size: int) -> int:
-    """The next smaller batch that CUDA graphs are made for: 1, 2, 4, then multiples of 8."""
-    if size > 8:
-        return (size - 1) // 8 * 8
-    return 4 if size > 4 else size // 2

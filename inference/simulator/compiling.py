@@ -17,6 +17,8 @@ from ...policies import spaces
 from ...policies.compiling import compiled, forget_stale
 from .. import requests
 
+__all__ = ["compiled", "draw_key", "gamma", "mix", "normal", "uniform"]
+
 _HERE: Final = Path(__file__).parent
 _USED: Final = (requests,)  # beside the policies
 

@@ -127,7 +127,7 @@ class Simulator:
         return self._fleet.totals.copy()
 
     def results(self, engine: int) -> Records:
-        """The requests of one engine that ended so far, records of ``records.RESULT``, as they ended.
+        """Requests of one engine that ended so far, records of ``records.RESULT``, as they ended.
 
         At most ``settings.results`` are kept.
         """

@@ -1,5 +1,7 @@
-"""flyball's plan of a simulated engine step, compiled: as ``inference.planner`` makes it of a live
-one, by the same rules of ``policies``."""
+"""flyball's plan of a simulated engine step, compiled.
+
+As ``inference.planner`` makes it of a live one, by the same rules of ``policies``.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ import math
 
 import numpy as np
 
-from ...policies.admission import LEAST, PATIENCE, admission, prompt_tokens
+from ...policies.admission import LEAST, admission, first_due, prompt_tokens
 from ...policies.allocation import allocate
 from ...policies.slack import slack
 from ...policies.spaces import MAX_DEPTH
@@ -27,7 +29,7 @@ def plan_step(
     estimate: Record,
     speed: float,
 ) -> None:
-    """Order the queue, settle what is verified and drafted, and how many prompt tokens there are."""
+    """Order the queue, settle what is verified and drafted, and what prompts get."""
     p = world.parameters[0]
     pressure = _admission(world, engine, requests, order, waiting)
     engine.prompt_tokens = p.max_num_batched_tokens
@@ -43,9 +45,8 @@ def _admission(
         request = requests[order[i]]
         if request.computed < request.goal:
             started += request.goal - request.computed
-            its = request.arrival + world.slos[request.slo].ttft
-            late = its == math.inf or its <= engine.clock
-            due = min(due, request.arrival + PATIENCE if late else its)
+            ttft = world.slos[request.slo].ttft
+            due = min(due, first_due(request.arrival, ttft, engine.clock))
     n = engine.queued
     queue = np.empty(n, waiting.dtype)
     arrived, ttft, prompts = np.empty(n), np.empty(n), np.empty(n)
@@ -84,22 +85,19 @@ def _allocate(
     if n == 0:
         return
     pace, credit, missed = np.empty(n), np.empty(n), np.empty(n, np.int64)
-    survival, drafts, lengths = np.empty((n, MAX_DEPTH)), np.empty(n, np.int64), np.empty(n, np.int64)
-    objectives, times, coming = np.empty((n, 3)), np.empty((n, 2)), np.empty(n)
-    emitted = np.empty(n, np.int64)
+    survival, terms = np.empty((n, MAX_DEPTH)), np.empty((n, 6))
+    drafts, lengths = np.empty(n, np.int64), np.empty(n, np.int64)
     for i in range(n):
         request = requests[who[i]]
         slo = world.slos[request.slo]
-        objectives[i, 0], objectives[i, 1], objectives[i, 2] = slo.ttft, slo.tpot, slo.deadline
-        times[i, 0], times[i, 1] = request.arrival, request.first
-        emitted[i] = request.emitted
-        coming[i] = max(min(engine.length, p.max_tokens - request.emitted), 1.0)
+        terms[i, 0], terms[i, 1], terms[i, 2] = slo.ttft, slo.tpot, slo.deadline
+        terms[i, 3], terms[i, 4], terms[i, 5] = request.arrival, request.first, request.emitted
         drafts[i] = request.drafts
         alive = 1.0
         for j in range(MAX_DEPTH):
             alive *= 1.0 - min(estimate.hazards[request.slot, j] * request.frailty, 1.0)
             survival[i, j] = alive
-    slack(objectives, times, emitted, coming, engine.clock, pace, credit, missed)
+    slack(terms, max(engine.length, 1.0), engine.clock, pace, credit, missed)
     c = world.coefficients
     seconds = np.array([c[0] + c[1] * n + c[5] * context, c[2], c[3]])
     factors = np.ones(p.k_max + 1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ...policies.admission import PATIENCE
+from ...policies.admission import is_patient
 from .arrivals import set_acceptance
 from .compiling import ACCEPTANCE, compiled, draw_key
 from .settings import PLANNERS
@@ -133,7 +133,7 @@ def _admit(
         _grow(engine, p, request, tokens)
         engine.head = (engine.head + 1) % len(waiting)
         engine.queued -= 1
-        patient = engine.clock - one.arrival > PATIENCE
+        patient = is_patient(one.arrival, engine.clock)
         engine.admissions = 0 if patient else engine.admissions + 1
     request.tokens = tokens
     engine.running += 1

@@ -10,7 +10,6 @@ from ...policies.spaces import MAX_DEPTH, check_depth
 from .cost_model import CostModel
 from .workload import Workload
 
-
 PLANNERS: Final = ("uniform", "flyball", "adaspec", "adaspec-slo")
 """Whoever plans single steps: nobody, so that every request verifies all drafts of the interval's
 depth and waits in the order of arrival; flyball; AdaSpec, as released or with its SLO branch."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, ClassVar, Final
 
 import numpy as np
@@ -97,7 +98,8 @@ class AdaSpec(CataloguePolicy):
     time; drafting goes on while it rises and the step keeps within the objective. Its q are the
     drafter's confidences in the very tokens that it drafts, and its stop is per token. A
     scheduler sees neither, so here q_j is the recent acceptance of position j, and the stop is
-    decided once per interval.
+    decided once per interval. In verification q is a request's own expected acceptance. The
+    simulator's planner ``adaspec`` has confidences, and stops token by token.
     """
 
     name = "adaspec"
@@ -113,3 +115,14 @@ class AdaSpec(CataloguePolicy):
             seconds = self.structure.decode_seconds(raw)
             efficiency[seconds > 1e-3 * self.options.slo_ms] = 0.0
         return Choice.certain(first_peak(efficiency))
+
+    def verify(
+        self, survival: Floats, depth: int, seconds: Floats, factors: Floats
+    ) -> Integers | None:
+        """Leave the least confident requests without drafts, where that is more efficient."""
+        from ..adaspec import verify  # compiled, and numba with it: only where it is used
+
+        limit = 1e-3 * self.options.slo_ms or math.inf
+        lengths = np.empty(len(survival), np.int64)
+        verify(survival, depth, seconds, float(factors[depth]), limit, lengths)
+        return lengths

@@ -1,0 +1,299 @@
+"""Plans of single steps: what is verified, who is admitted, what prompts get."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from flyball.inference import planner as planning
+from flyball.inference.governor import Governor, Load
+from flyball.inference.interval import Flight
+from flyball.inference.live_policy import LivePolicy
+from flyball.inference.orders import Orders
+from flyball.inference.plan import Plan
+from flyball.inference.planner import Planner
+from flyball.inference.requests import RequestState
+from flyball.inference.wire import EngineInfo, Mode, Pin
+from flyball.policies.admission import LEAST, PATIENCE, TURN
+from flyball.policies.catalogue.registry import make_policy
+from flyball.policies.prices import compute_prices
+from flyball.policies.runner import Runner
+from flyball.policies.slo import NO_SLO, Slo
+from flyball.policies.snapshot import analytic
+from flyball.policies.step_time import PRIOR
+from flyball.policies.structure import Structure
+from flyball.policies.survival import SurvivalEstimator
+
+K_MAX = 6
+PRICES = compute_prices(0.05)
+STRUCTURE = Structure(K_MAX, PRIOR, PRICES)
+TIGHT = Slo(ttft=1.0, tpot=0.03, name="tight")
+
+
+@dataclass
+class Queue:
+    """An engine's queue, as ``plan.Step`` shows it."""
+
+    decoding: list[RequestState] = field(default_factory=list)
+    drafted: list[int] = field(default_factory=list)
+    prefilling: list[RequestState] = field(default_factory=list)
+    left: list[int] = field(default_factory=list)
+    waiting: list[RequestState] = field(default_factory=list)
+    prompts: list[int] = field(default_factory=list)
+
+
+def request(slo: Slo = NO_SLO, *, age: float = 0.0, emitted: int = 0, paced: float = 0.01):
+    """A request that arrived so long ago, its tokens since at a pace."""
+    state = RequestState(None, None, slo)
+    state.arrived = time.perf_counter() - age
+    state.promised = (slo.ttft, slo.tpot, slo.deadline, state.arrived)
+    if emitted:
+        state.emit(1, time.perf_counter() - paced * (emitted - 1))
+        state.emitted = emitted
+    return state
+
+
+def easy() -> RequestState:
+    state = request(emitted=10)
+    state.tried, state.frailty = 5.0, 0.1
+    return state
+
+
+def hard() -> RequestState:
+    state = request(emitted=10)
+    state.tried, state.frailty = 5.0, 3.0
+    return state
+
+
+def planner(hurried: bool = True) -> Planner:
+    found = Planner(SurvivalEstimator())
+    found.hurried = hurried
+    return found
+
+
+def settled(plans: Planner, queue: Queue, depth: int = 4, speed: float = 1.0, **more) -> Plan:
+    """The plan once the rate of tokens for their cost has settled."""
+    for _ in range(20):
+        plan = plans.plan(depth, queue, STRUCTURE, speed, 200.0, more.get("cut", True))
+    return plan
+
+
+def test_an_empty_engine_gets_no_plan():
+    assert planner().plan(3, Queue(), STRUCTURE, 1.0, 0.0, True) == Plan(3)
+
+
+def test_the_easy_are_verified_further_than_the_hard():
+    plan = settled(planner(False), Queue([easy(), hard()], [4, 4]))
+    assert plan.depth == 4
+    assert plan.lengths[0] > plan.lengths[1]
+    assert plan.prompt_tokens is None
+    assert plan.order is None
+
+
+def test_nothing_is_left_unverified_where_that_is_not_allowed():
+    plan = settled(planner(), Queue([easy(), hard()], [4, 4]), cut=False)
+    assert plan.lengths is None
+
+
+def test_prompts_wait_for_whom_they_would_make_late():
+    calm = settled(planner(), Queue([request(emitted=10)], [0]))
+    behind = request(TIGHT, age=1.0, emitted=10, paced=0.07)
+    late = settled(planner(), Queue([behind], [0]))
+    assert calm.prompt_tokens is None
+    assert late.prompt_tokens == LEAST
+
+
+def test_prompts_run_on_the_credit_of_those_ahead():
+    ahead = request(TIGHT, age=1.0, emitted=40, paced=0.01)
+    plan = settled(planner(), Queue([ahead], [0]))
+    assert plan.prompt_tokens > 5 * LEAST
+
+
+def test_first_tokens_that_press_are_not_held_back():
+    behind = request(TIGHT, age=1.0, emitted=10, paced=0.07)
+    pressing = request(TIGHT, age=0.9)
+    queue = Queue([behind], [0], waiting=[pressing], prompts=[500])
+    assert settled(planner(), queue).prompt_tokens > LEAST
+
+
+def test_an_objective_that_cannot_be_met_is_given_up_and_said_so():
+    hopeless = request(TIGHT, age=100.0, emitted=10, paced=5.0)
+    in_time = request(TIGHT, age=0.5, emitted=10, paced=0.01)
+    waited = request(TIGHT, age=2.0)
+    plans = planner()
+    plan = settled(plans, Queue([hopeless, in_time], [0, 0], waiting=[waited], prompts=[10]))
+    assert (hopeless.missed, in_time.missed, waited.missed) == ("ttft", "", "ttft")
+    # Nobody hurries for it any more.
+    assert plan.prompt_tokens != LEAST
+
+
+def test_what_was_given_up_is_taken_up_again_when_it_can_be_met():
+    state = request(Slo(tpot=0.03), age=9.0, emitted=10, paced=1.0)
+    plans, queue = planner(), Queue([state], [0])
+    settled(plans, queue)
+    assert state.missed == "tpot"
+    state.emitted = 10_000
+    settled(plans, queue)
+    assert state.missed == ""
+
+
+def test_the_slack_is_observed():
+    plans = planner()
+    settled(plans, Queue([request(TIGHT, age=0.5, emitted=11, paced=0.02)], [0]))
+    assert plans.slack == pytest.approx(0.1, abs=0.01)
+    settled(plans, Queue([request(emitted=11)], [0]))
+    assert plans.slack == 0.0
+
+
+def test_waiting_requests_are_ordered_by_their_objectives():
+    loose, tight, none = request(Slo(ttft=9.0)), request(TIGHT), request()
+    queue = Queue(waiting=[none, loose, tight], prompts=[10, 10, 10])
+    assert planner().plan(3, queue, STRUCTURE, 1.0, 0.0, True).order == [2, 1, 0]
+
+
+def test_nobody_is_put_before_another_while_nobody_has_objectives():
+    waiting = [request(age=1.0), request(age=3.0)]
+    queue = Queue(waiting=waiting, prompts=[10, 10])
+    assert planner(False).plan(3, queue, STRUCTURE, 1.0, 0.0, True).order is None
+
+
+def test_a_queue_in_the_right_order_is_left_alone():
+    queue = Queue(waiting=[request(TIGHT), request(Slo(ttft=9.0))], prompts=[10, 10])
+    assert planner().plan(3, queue, STRUCTURE, 1.0, 0.0, True).order is None
+
+
+def test_who_was_preempted_goes_on_first():
+    preempted = request(emitted=5)
+    queue = Queue(waiting=[request(TIGHT), preempted], prompts=[10, 10])
+    assert planner().plan(3, queue, STRUCTURE, 1.0, 0.0, True).order == [1, 0]
+
+
+def test_who_has_waited_long_has_a_turn(monkeypatch):
+    monkeypatch.setattr(planning, "_REST", 0.0)
+    old = request(age=PATIENCE + 5.0)
+    young = [request(TIGHT) for _ in range(3 * TURN)]
+    plans, admitted = planner(), []
+    waiting = [old, *young]
+    while waiting:
+        queue = Queue(waiting=waiting, prompts=[10] * len(waiting))
+        plan = plans.plan(3, queue, STRUCTURE, 1.0, 0.0, True)
+        if plan.order is not None:
+            waiting = [waiting[i] for i in plan.order]
+        admitted.append(waiting.pop(0))
+    assert admitted.index(old) == TURN - 1
+
+
+def test_ordering_a_long_queue_takes_a_rest():
+    plans = planner()
+    long = [request(age=1.0) for _ in range(2000)]
+    queue = Queue(waiting=[*long, request(TIGHT)], prompts=[10] * 2001)
+    assert plans.plan(3, queue, STRUCTURE, 1.0, 0.0, True).order[0] == 2000
+    assert plans.plan(3, queue, STRUCTURE, 1.0, 0.0, True).order is None
+
+
+def test_a_first_token_is_planned_with_the_speed_that_prompts_had():
+    plans = planner()
+    flight = Flight({}, (), 1000, 0, 0)
+    for _ in range(200):
+        plans.landed(flight, 10.0)  # a hundred tokens per second
+    # Of two that are due in a second, there is time for the shorter alone.
+    waiting = [request(TIGHT), request(TIGHT)]
+    queue = Queue(waiting=waiting, prompts=[80, 60])
+    assert plans.plan(3, queue, STRUCTURE, 1.0, 0.0, True).order == [1, 0]
+
+
+INFO = EngineInfo(
+    engine="e", target="t", draft="d", k_max=K_MAX, static_depth=2, parameter_ratio=0.05
+)
+
+
+def governor(policy: str | None = None, **orders: object) -> Governor:
+    """One whose requests include a hard one."""
+    runner = Runner(analytic(1, K_MAX, PRICES, PRIOR.astype(np.float32), 0.0))
+    live = None
+    if policy is not None:
+        live = LivePolicy(policy, make_policy(policy, STRUCTURE))
+    found = Governor(INFO, lambda _: True, Orders(runner=runner, policy=live, **orders), seed=0)
+    found.planner.hurried = True
+    return found
+
+
+def run(found: Governor, steps: int = 12) -> tuple[Plan, Queue]:
+    """Steps of an easy and a hard request; a loose one waits before a tight one at the last."""
+    running = {"a": easy(), "b": hard()}
+    loose, tight = request(Slo(ttft=60.0)), request(Slo(ttft=30.0))
+    drafted = 0
+    for left in range(steps, 0, -1):
+        waiting = [loose, tight] if left == 1 else []
+        queue = Queue(
+            list(running.values()), [drafted] * 2, waiting=waiting, prompts=[10] * len(waiting)
+        )
+        plan = found.plan(2, lambda: Load(2, 0.1), queue)
+        flight = Flight(running, (2,) * drafted, 0, 200, 100)
+        found.launch(flight, plan.depth)
+        found.prepare(2, lambda: Load(2, 0.1))
+        found.land(flight, time.perf_counter(), [], 2, 0)
+        drafted = plan.depth
+    return plan, queue
+
+
+def test_ours_plans_lengths_and_order():
+    plan, _ = run(governor(speed=1.0))
+    assert plan.lengths is not None
+    assert plan.order == [1, 0]
+
+
+@pytest.mark.parametrize("mode", [Mode.OFF, Mode.OBSERVE, Mode.SHADOW])
+def test_an_engine_that_is_not_governed_gets_no_plan(mode):
+    plan, _ = run(governor(mode=mode))
+    assert plan == Plan(2)
+
+
+def test_a_pinned_depth_is_verified_whole_and_in_the_order_of_arrival():
+    plan, _ = run(governor(pin=Pin(engine="e", depth=3, number=1)))
+    assert plan == Plan(3)
+
+
+def test_other_policies_verify_everything_and_order_nobody():
+    plan, _ = run(governor("fixed?depth=3"))
+    assert plan == Plan(3)
+
+
+def test_adaspec_has_a_say_in_what_is_verified():
+    found = governor("adaspec")
+    plan, _ = run(found)
+    assert plan.order is None
+    assert plan.lengths is not None
+    assert {*plan.lengths} <= {0, plan.depth}
+
+
+def test_a_policy_that_fails_at_it_has_everything_verified():
+    found = governor("adaspec")
+    policy = found.book.orders.policy
+    policy.policy.verify = lambda *_: math.sqrt(-1.0)
+    plan, _ = run(found)
+    assert plan.lengths is None
+    assert "failed" in found.book.last_refusal
+
+
+def test_drafts_of_the_static_depth_are_verified_whole():
+    """The guard's reference arm is what the engine would do without us."""
+    found = governor(speed=1.0)
+    run(found)
+    drafted = found._drafted
+    decision = drafted.decision
+    from flyball.policies.transition import Reason
+    from msgspec.structs import replace
+
+    drafted.decision = replace(decision, reason=Reason.REFERENCE)
+    queue = Queue([easy(), hard()], [2, 2])
+    assert found.plan(2, lambda: Load(0, 0.1), queue).lengths is None
+
+
+def test_planning_is_timed():
+    found = governor(speed=1.0)
+    run(found)
+    assert 0 < found.beat().plan_us_p50 <= found.beat().plan_us_p99
