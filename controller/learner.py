@@ -45,7 +45,7 @@ _TESTED = 64
 class Learner:
     """Ingests transitions, trains, publishes gated snapshots, checkpoints and resumes.
 
-    Memory is bounded: the replay buffer (``settings.replay_size`` rows of 642 bytes) is what
+    Memory is bounded: the replay buffer (``settings.replay_size`` rows of 738 bytes) is what
     grows, up to its size.
 
     Args:

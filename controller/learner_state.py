@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import msgspec
 import numpy as np
 
 from ..policies.replay import Rows
 from ..policies.spaces import MAX_DEPTH, check_speed
-from ..policies.transition import Reason
 from ..policies.vector_dqn import VectorDQN
 from .checkpoint import CheckpointError, Tensors
+from .migration import is_depth_2, migrated
 from .settings import REWARD, SPEED
 from .step_times import StepTimes
 
@@ -137,6 +136,8 @@ def unpack_times(state: LearnerState, groups: dict[str, Tensors], times: StepTim
 def unpack_model(state: LearnerState, groups: dict[str, Tensors], model: VectorDQN) -> bool:
     """Restore the replay buffer and the networks; False if the networks have other layers now.
 
+    Other hidden layers, or a first one for other observations.
+
     Raises:
         CheckpointError: if anything does not fit.
     """
@@ -144,7 +145,7 @@ def unpack_model(state: LearnerState, groups: dict[str, Tensors], model: VectorD
     if len(rows):
         model.replay_buffer.append(rows)
     model.updates = state.updates
-    if state.hidden != model.hidden:
+    if state.hidden != model.hidden or is_depth_2(groups.get("replay", {})):
         return False
     try:
         model.load_tensors(groups.get("networks", {}))
@@ -168,27 +169,6 @@ def _unpack_trust(tensors: Tensors, model: VectorDQN) -> None:
     model.trust.sums = np.array(sums, np.float64)
 
 
-def _migrated(tensors: dict[str, Any]) -> dict[str, Any]:
-    """The columns, those added since filled in where an older checkpoint has none.
-
-    Without a propensity a row is learned from as before, and left out of off-policy evaluation.
-    """
-    if "actions" not in tensors:
-        return tensors
-    if "numbers" not in tensors:  # then no row is known to follow another
-        tensors = {**tensors, "numbers": 2 * np.arange(len(tensors["actions"]), dtype=np.int64)}
-    if "propensities" in tensors:
-        return tensors
-    depths = tensors["actions"].astype(np.int8)
-    unknown = np.full(len(depths), np.nan, np.float32)
-    return {
-        **tensors,
-        "chosen": depths,
-        "propensities": unknown,
-        "reasons": np.full(len(depths), Reason.STATIC, np.int8),
-    }
-
-
 def unpack_rows(state: LearnerState, tensors: Tensors) -> Rows:
     """The rows of the replay buffer, oldest first.
 
@@ -196,7 +176,7 @@ def unpack_rows(state: LearnerState, tensors: Tensors) -> Rows:
         CheckpointError: if the columns do not fit.
     """
     try:
-        rows = Rows(**_migrated(tensors))
+        rows = Rows(**migrated(tensors))
         rows.check(state.k_max, len(state.engines))
     except (TypeError, ValueError) as e:
         raise CheckpointError(f"replay buffer: {e}") from None

@@ -35,7 +35,8 @@ def keep_batch(run: Path, batch: Rows, what: str, update: int) -> str:
     folder = run / FOLDER
     path = folder / f"{what}-{update}.safetensors"
     columns = {f.name: np.ascontiguousarray(getattr(batch, f.name)) for f in fields(batch)}
-    names = msgspec.json.encode([*OutcomeBatch.SCALARS, "tried_1...", "accepted_1..."]).decode()
+    counts = ("checked_1...", "tried_1...", "accepted_1...")
+    names = msgspec.json.encode([*OutcomeBatch.SCALARS, *counts]).decode()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         path.write_bytes(save_tensors(columns, {"outcomes": names}))

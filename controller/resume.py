@@ -95,7 +95,7 @@ def _restore(learner: Learner, state: LearnerState, groups: dict[str, Tensors]) 
         return
     model = learner.prepare(state.k_max)
     if not unpack_model(state, groups, model):
-        log.warning("other hidden layers than in the checkpoint: the networks start anew")
+        log.warning("other layers than in the checkpoint: the networks start anew")
         state.credit += learner.settings.relabel_updates
     if wanted != state.reward:
         learner.set_reward(wanted, learner.reward)

@@ -59,7 +59,7 @@ class LearnerSettings:
     minimum_rows: int = 64
     """transitions needed before the first gradient step"""
     replay_size: int = 50_000
-    """transitions kept to learn from, 642 bytes each: 32 MB"""
+    """transitions kept to learn from, 738 bytes each: 37 MB"""
     relabel_updates: int = 500
     """gradient steps on the whole buffer when a reward comes in that must be learned"""
     forgetting: float = 0.9995

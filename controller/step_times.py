@@ -142,12 +142,12 @@ class StepTimes:
 
 
 def features(outcomes: Floats) -> Floats:
-    """Mean features per step of many outcomes, shape (n, 6)."""
+    """Mean features per step of many outcomes, shape (n, 6): drafts are those verified."""
     steps = outcomes[:, COLUMN["steps"], None]
-    names = ("request_steps", "drafted", "prefill", "context")
-    requests, drafted, prefill, context = (outcomes[:, COLUMN[name], None] for name in names)
+    names = ("request_steps", "verified", "prefill", "context")
+    requests, verified, prefill, context = (outcomes[:, COLUMN[name], None] for name in names)
     depth = outcomes[:, COLUMN["depth"], None] * steps
-    return np.hstack([steps, requests, depth, drafted, prefill, context]) / steps
+    return np.hstack([steps, requests, depth, verified - requests, prefill, context]) / steps
 
 
 def seconds_per_step(outcomes: Floats) -> Floats:

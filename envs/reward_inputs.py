@@ -89,7 +89,8 @@ def trial(n: int) -> RewardInputs:
     steps = np.full(n, 8.0)
     request_steps = requests * steps
     survival = rng.uniform(0.2, 0.98, (n, 1)) ** np.arange(1, MAX_DEPTH + 1)
-    tried = np.where(np.arange(MAX_DEPTH) < depth[:, None], request_steps[:, None], 0.0)
+    checked = np.where(np.arange(MAX_DEPTH) < depth[:, None], request_steps[:, None], 0.0)
+    tried = checked.copy()
     accepted = np.floor(tried * survival)
     tried[:, 1:] = np.minimum(tried[:, 1:], accepted[:, :-1])
     accepted = np.minimum(accepted, tried)
@@ -108,6 +109,7 @@ def trial(n: int) -> RewardInputs:
         context=request_steps * 300.0,
         finished=rng.integers(0, 3, n).astype(np.float64),
         switched=(np.arange(n) % 2).astype(np.float64),
+        checked=checked,
         tried=tried,
         accepted=accepted,
         off_seconds=off_seconds,

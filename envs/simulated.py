@@ -11,8 +11,8 @@ from ..inference.simulator.engine import Simulator, Step
 from ..inference.simulator.presets import preset
 from ..inference.simulator.settings import SimulatorSettings
 from ..policies.prices import Prices, compute_prices
-from ..policies.spaces import DEPTH_SPACE, MAX_DEPTH, Array, check_depth, check_speed
-from ..policies.transition import COLUMN, Decision, Floats, Outcome, OutcomeBatch, Reason
+from ..policies.spaces import DEPTH_SPACE, Array, check_depth, check_speed
+from ..policies.transition import COLUMN, Decision, Reason, outcome_of
 from .measuring import measure
 from .rewards import load_reward
 
@@ -81,7 +81,7 @@ class SimulatedDepthEnv(gymnasium.Env[Array, np.int64]):
         step = self._interval(depth)
         info: dict[str, Any] = {"engine": self.engine, "depth": depth}
         reward = float(self.reward.on_error)
-        outcome = _outcome(step.outcomes[0])
+        outcome = outcome_of(step.outcomes[0])
         if outcome.steps:
             reward, measured = measure(
                 self.reward,
@@ -123,19 +123,3 @@ class SimulatedDepthEnv(gymnasium.Env[Array, np.int64]):
 
 
 _STEPS = COLUMN["steps"]
-_SECONDS = ("seconds", "request_seconds")
-
-
-def _outcome(row: Floats) -> Outcome:
-    """A row, as ``outcome_row`` makes them, as the outcome it was made of."""
-    scalars = dict(zip(OutcomeBatch.SCALARS, row.tolist(), strict=False))
-    counts = {n: int(x) for n, x in scalars.items() if n not in ("depth", "switched", *_SECONDS)}
-    start = len(OutcomeBatch.SCALARS)
-    vectors = row[start:].astype(int).tolist()
-    return Outcome(
-        **counts,
-        **{name: scalars[name] for name in _SECONDS},
-        tried=tuple(vectors[:MAX_DEPTH]),
-        accepted=tuple(vectors[MAX_DEPTH:]),
-        switched=bool(scalars["switched"]),
-    )

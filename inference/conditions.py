@@ -12,7 +12,7 @@ import numpy as np
 from ..policies.transition import Floats, Transition
 from .profile import Condition
 
-_NEAR: Final = 0.1  # of a batch size: an interval further away belongs to none
+_NEAR: Final = 0.1  # of a batch size, or of its drafts: an interval further away belongs to none
 _LEAST: Final = 4  # intervals of a condition
 
 
@@ -43,10 +43,13 @@ def collect(transitions: Iterable[Transition], batches: Sequence[int]) -> list[C
 def meant(transition: Transition, batches: Sequence[int]) -> int | None:
     """The batch size that an interval was measured at; None if it tells of none.
 
-    The interval after a change of depth pays for the change.
+    The interval after a change of depth pays for the change. One that verified fewer drafts than
+    were made is not of its depth: a condition has no other measure of them.
     """
     outcome = transition.outcome
     if not transition.decision.pin or outcome.switched or not outcome.steps:
+        return None
+    if sum(outcome.checked) < (1.0 - _NEAR) * outcome.drafted:
         return None
     batch = outcome.request_steps / outcome.steps
     return next((b for b in batches if abs(batch - b) <= _NEAR * b), None)

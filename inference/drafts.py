@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from ..policies.calibration import Calibration
+from ..policies.kept import kept_means
 from ..policies.survival import SurvivalEstimator
+from ..policies.transition import Floats
 from ..policies.verified import Verified
 from .requests import RequestState
 
@@ -55,23 +57,33 @@ class Drafts:
         """An interval is complete: its counts are learned from at the next observation."""
         self.estimator.add(counts)
 
-    def observe(self, requests: Collection[RequestState], share: list[float]) -> list[float]:
+    def observe(
+        self,
+        requests: Collection[RequestState],
+        share: list[float],
+        thresholds: Floats | float = 0.0,
+    ) -> list[float]:
         """The observation's fields from ``acceptance_1`` to the last ``later``.
 
         Args:
             requests: those that run.
             share: of each class among them.
+            thresholds: survival from which on a position of theirs is verified, shape
+                (len(requests),) or one for all; 0 where all that is drafted is verified.
         """
         estimator = self.estimator
         estimator.refresh()
         for state in requests:
             if not state.tried:
                 state.read(estimator)
-        slots = [state.slot for state in requests] or [0]
-        frailties = [state.frailty for state in requests] or [1.0]
+        slots = [state.slot for state in requests]
+        frailties = [state.frailty for state in requests]
+        if not requests:  # then one is about to come, and nothing is in its way
+            slots, frailties, thresholds = [0], [1.0], 0.0
+        means = kept_means(estimator.outlook(slots, frailties), thresholds)
         return [
             *estimator.position.tolist(),
-            *estimator.outlook(slots, frailties).mean(1).ravel().tolist(),
+            *means.ravel().tolist(),
             *share,
             *estimator.first.tolist(),
             *estimator.later.tolist(),

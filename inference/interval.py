@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import accumulate
+
+from ..policies.spaces import MAX_DEPTH
 from ..policies.transition import Decision, Outcome
 from ..policies.verified import Verified
 from .guard_state import Stake
@@ -18,6 +22,7 @@ class Interval:
     """
 
     __slots__ = (
+        "checked",
         "closed",
         "context",
         "counts",
@@ -52,6 +57,7 @@ class Interval:
         self.seconds = self.request_seconds = 0.0
         self.request_steps = self.emitted = self.drafted = self.verified = 0
         self.prefill = self.context = self.finished = 0
+        self.checked = [0] * MAX_DEPTH
         self.counts = Verified()
 
     @property
@@ -75,6 +81,8 @@ class Interval:
         self.emitted += emitted
         self.drafted += flight.depth * decoding
         self.verified += flight.verified
+        for j, requests in enumerate(flight.checked):
+            self.checked[j] += requests
         self.prefill += flight.prefill
         self.context += flight.context
         self.finished += finished
@@ -93,6 +101,7 @@ class Interval:
             prefill=self.prefill,
             context=self.context,
             finished=self.finished,
+            checked=tuple(self.checked),
             tried=tried,
             accepted=accepted,
             switched=self.switched,
@@ -107,6 +116,7 @@ class Flight:
         launched: when it was scheduled, seconds of ``time.perf_counter``.
         depth: what is drafted in this step, for the next one.
         requests: states of the decoding requests by id.
+        checked: per position 1..MAX_DEPTH, those of which it is verified.
         verified: positions verified for them, drafts and bonus.
         prefill: prompt tokens in this step.
         context: cached tokens of the decoding requests.
@@ -114,6 +124,7 @@ class Flight:
     """
 
     __slots__ = (
+        "checked",
         "context",
         "depth",
         "interval",
@@ -127,16 +138,26 @@ class Flight:
     def __init__(
         self,
         requests: dict[str, RequestState],
-        verified: int,
+        checked: Sequence[int],
         prefill: int,
         context: int,
         remaining: int,
     ) -> None:
         self.requests = requests
-        self.verified = verified
+        self.checked = checked
+        self.verified = len(requests) + sum(checked)
         self.prefill = prefill
         self.context = context
         self.remaining = remaining
         self.interval: Interval | None = None
         self.launched = 0.0
         self.depth = 0
+
+
+def checked_of(lengths: Sequence[int]) -> list[int]:
+    """How many requests verify each position 1..MAX_DEPTH.
+
+    Args:
+        lengths: how many requests verify 0, 1, ... MAX_DEPTH drafts.
+    """
+    return list(accumulate(lengths[:0:-1]))[::-1]

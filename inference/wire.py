@@ -20,7 +20,7 @@ from ..policies.transition import Transition
 from .attainment import Attained
 from .guard_state import GuardState
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 DEFAULT_ADDRESS: Final = "tcp://127.0.0.1:5757"
 MAX_MESSAGE: Final = 32 << 20
 

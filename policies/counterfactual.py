@@ -17,13 +17,12 @@ import numpy.typing as npt
 from .replay import Rows
 from .spaces import DEPTH_SPACE, MAX_DEPTH
 from .structure import Structure, measured_states
-from .transition import COLUMN, ROW_SIZE, Floats, OutcomeBatch
+from .transition import ACCEPTED, CHECKED, COLUMN, ROW_SIZE, TRIED, Floats
 
-_TRIED: Final = len(OutcomeBatch.SCALARS)
-_ACCEPTED: Final = _TRIED + MAX_DEPTH
 _DEPTH: Final = DEPTH_SPACE.index("depth")
 _SURVIVAL: Final = DEPTH_SPACE.slice("survival_1", MAX_DEPTH)
-_LEAST: Final = 1e-3  # a survival that is divided by
+_KEPT: Final = DEPTH_SPACE.slice("kept_1", MAX_DEPTH)
+_LEAST: Final = 1e-3  # a share that is divided by
 _POSITIONS: Final = np.arange(1, MAX_DEPTH + 1)
 
 
@@ -44,7 +43,7 @@ def shallower(
     assert rows.shape[1] == ROW_SIZE
     out = rows.copy()
     beyond = depths[:, None] < _POSITIONS
-    lost = np.where(beyond, rows[:, _ACCEPTED:], 0).sum(1)
+    lost = np.where(beyond, rows[:, ACCEPTED], 0).sum(1)
     request_steps, emitted = rows[:, COLUMN["request_steps"]], rows[:, COLUMN["emitted"]]
     out[:, COLUMN["depth"]] = depths
     out[:, COLUMN["seconds"]] *= scale
@@ -53,11 +52,10 @@ def shallower(
     least = np.minimum(request_steps, emitted)
     out[:, COLUMN["emitted"]] = np.maximum(emitted - lost, least)
     out[:, COLUMN["drafted"]] = request_steps * depths
-    most = request_steps * (1.0 + depths)
-    out[:, COLUMN["verified"]] = np.minimum(rows[:, COLUMN["verified"]], most)
     out[:, COLUMN["switched"]] = before != depths
-    for first in (_TRIED, _ACCEPTED):
-        out[:, first : first + MAX_DEPTH][beyond] = 0
+    for counts in (CHECKED, TRIED, ACCEPTED):
+        out[:, counts][beyond] = 0
+    out[:, COLUMN["verified"]] = request_steps + out[:, CHECKED].sum(1)
     return out
 
 
@@ -67,8 +65,14 @@ def deeper(
     scale: Floats,
     before: npt.NDArray[Any],
     survival: npt.NDArray[Any],
+    kept: npt.NDArray[Any],
 ) -> npt.NDArray[Any]:
     """Outcomes foretold at depths beyond those that were applied: expectations, not whole numbers.
+
+    Requests of which fewer drafts were verified than were made stay as they are: what cut them
+    short does not depend on the positions that follow. All others are carried on, as far as the
+    share of requests that would verify a position falls from the depth applied on; where that says
+    nothing of cuts, all of them verify all positions.
 
     Args:
         rows: outcomes as ``outcome_row`` makes them, shape (n, ROW_SIZE).
@@ -76,6 +80,7 @@ def deeper(
         scale: seconds of a step at that depth over those at the depth applied, shape (n,).
         before: depths in force before the interval, shape (n,).
         survival: P(positions 1..j all accepted), shape (n, MAX_DEPTH).
+        kept: share of requests that would verify each position, shape (n, MAX_DEPTH).
 
     Returns:
         New rows, shape (n, ROW_SIZE).
@@ -84,19 +89,24 @@ def deeper(
     n, request_steps = np.arange(len(rows)), rows[:, COLUMN["request_steps"]]
     applied = rows[:, COLUMN["depth"]].astype(np.int64)
     # How many drafts survived all positions applied, and how likely that was: all of none.
-    survived = np.hstack([request_steps[:, None], rows[:, _ACCEPTED:]])[n, applied]
-    likely = np.hstack([np.ones((len(rows), 1)), survival])
-    onward = likely / np.maximum(likely[n, applied], _LEAST)[:, None]
-    reached = survived[:, None] * np.minimum(onward, 1.0)
+    survived = np.hstack([request_steps[:, None], rows[:, ACCEPTED]])[n, applied]
+    reached = survived[:, None] * _onward(survival, applied)
+    checked = _carried_on(rows, kept)
     more = (applied[:, None] < _POSITIONS) & (depths[:, None] >= _POSITIONS)
-    accepted, tried = out[:, _ACCEPTED:], out[:, _TRIED:_ACCEPTED]
-    accepted[more], tried[more] = reached[:, 1:][more], reached[:, :-1][more]
+    # Drafts for urgent requests may have gone deeper already: they are foretold, too.
+    gained = np.where(more, reached[:, 1:] - rows[:, ACCEPTED], 0.0).sum(1)
+    for counts, foretold_counts in (
+        (CHECKED, checked),
+        (TRIED, np.minimum(reached[:, :-1], checked)),
+        (ACCEPTED, reached[:, 1:]),
+    ):
+        out[:, counts][more] = foretold_counts[more]
     out[:, COLUMN["depth"]] = depths
     out[:, COLUMN["seconds"]] *= scale
     out[:, COLUMN["request_seconds"]] *= scale
-    out[:, COLUMN["emitted"]] += np.where(more, reached[:, 1:], 0.0).sum(1)
+    out[:, COLUMN["emitted"]] += gained
     out[:, COLUMN["drafted"]] = request_steps * depths
-    out[:, COLUMN["verified"]] = request_steps * (1.0 + depths)
+    out[:, COLUMN["verified"]] = request_steps + out[:, CHECKED].sum(1)
     out[:, COLUMN["switched"]] = before != depths
     return out
 
@@ -113,7 +123,8 @@ def foretold(
     every = rows.take(which)
     seen = every.observations
     scale = _seconds_over(rows, structure, which, depths)
-    outcomes = deeper(every.outcomes, depths, scale, seen[:, _DEPTH], seen[:, _SURVIVAL])
+    fares = seen[:, _SURVIVAL], seen[:, _KEPT]
+    outcomes = deeper(every.outcomes, depths, scale, seen[:, _DEPTH], *fares)
     return which, depths, replace(every, actions=depths.astype(np.int64), outcomes=outcomes)
 
 
@@ -144,6 +155,40 @@ def _seconds_over(
 ) -> Floats:
     """Seconds of a step of some rows at some depths over those at their own, shape as given."""
     states = measured_states(rows.observations, rows.outcomes)
-    seconds = structure.seconds(states).astype(np.float64)
+    drafts = np.zeros((len(rows), structure.k_max + 1))
+    checked = _carried_on(rows.outcomes, rows.observations[:, _KEPT])
+    drafts[:, 1:] = checked.cumsum(1)[:, : structure.k_max]
+    drafts /= np.maximum(rows.outcomes[:, COLUMN["steps"], None], 1.0)
+    seconds = structure.seconds(states, drafts).astype(np.float64)
     ratio: Floats = seconds[which, depths] / seconds[which, rows.actions[which]]
     return ratio
+
+
+def _onward(shares: npt.NDArray[Any], applied: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
+    """Shares that fall with position 1, 2, ..., of that at the depth applied: from position 0 on.
+
+    Shape (n, MAX_DEPTH + 1), at most 1; of depth 0 the share is all.
+    """
+    every = np.hstack([np.ones((len(shares), 1)), shares])
+    here = np.maximum(every[np.arange(len(shares)), applied], _LEAST)
+    onward: npt.NDArray[Any] = np.minimum(every / here[:, None], 1.0)
+    return onward
+
+
+def _carried_on(rows: npt.NDArray[Any], kept: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """How many requests verify each position, had the depth been the greatest.
+
+    Beyond the depth applied they are of those of which all of its positions were verified.
+
+    Args:
+        rows: outcomes as ``outcome_row`` makes them, shape (n, ROW_SIZE).
+        kept: share of requests that would verify each position, shape (n, MAX_DEPTH).
+
+    Returns:
+        Shape (n, MAX_DEPTH).
+    """
+    applied = rows[:, COLUMN["depth"]].astype(np.intp)
+    counts = np.hstack([rows[:, COLUMN["request_steps"], None], rows[:, CHECKED]])
+    uncut = counts[np.arange(len(rows)), applied]
+    onward = uncut[:, None] * _onward(kept, applied)[:, 1:]
+    return np.where(applied[:, None] < _POSITIONS, onward, rows[:, CHECKED])

@@ -113,7 +113,7 @@ class Draw:
 class OutcomeReplay(ReplayBuffer):
     """A ring of transitions.
 
-    One row takes ``ROW_BYTES``, 642 bytes: 50,000 of them 32 MB.
+    One row takes ``ROW_BYTES``, 738 bytes: 50,000 of them 37 MB.
 
     Args:
         buffer_size: rows kept; the oldest are overwritten.

@@ -24,6 +24,7 @@ HEAD: Final = DEPTH_SPACE.index("depth") + 1
 
 _SURVIVAL: Final = DEPTH_SPACE.index("survival_1")
 _HOPE: Final = DEPTH_SPACE.index("hope_1")
+_KEPT: Final = DEPTH_SPACE.index("kept_1")
 _BATCH: Final = DEPTH_SPACE.index("batch")
 _CONTEXT: Final = DEPTH_SPACE.index("context")
 _DEPTH: Final = DEPTH_SPACE.index("depth")
@@ -70,10 +71,7 @@ class Runner:
         self._switch = meta.switch
         self._quickest = quickest(snapshot.seen[:, : self._depths]).tolist()
         prices = meta.prices
-        self._second = prices.second
-        self._positions = [
-            prices.verified * (1.0 + k) + prices.drafted * k for k in range(self._depths)
-        ]
+        self._second, self._draft, self._position = prices.second, prices.drafted, prices.verified
 
     def act(
         self, observation: list[float], rng: Random, explore: bool = True
@@ -151,23 +149,24 @@ class Runner:
         one, requests, depth, drafted, _, context = self._coefficients
         batch = max(observation[_BATCH], 1.0)
         fixed = one + batch * (requests + context * observation[_CONTEXT])
-        slope = depth + drafted * batch
+        drafts = drafted * batch
         dollars = self._second / batch
         grid = self._factors(batch)
         held, switch = int(observation[_DEPTH]), self._switch
         off = max(fixed * grid[0], 1e-4)
-        off_spent = self._positions[0] + dollars * off
+        off_spent = self._position + dollars * off
         dear = (1.0 - speed) / off_spent
         paced = speed / off + dear * dollars
         quickest = self._quickest[int(_row(batch, len(self._grid)) + 0.5)]
-        emitted, hope, known, hoped = 1.0, 1.0, [], []
+        emitted, hope, verified, known, hoped = 1.0, 1.0, 0.0, [], []
         for k in range(self._depths):
             if k:
                 emitted += observation[_SURVIVAL + k - 1]
                 hope += observation[_HOPE + k - 1]
-            seconds = max((fixed + slope * k) * grid[k], 1e-4)
+                verified += observation[_KEPT + k - 1]
+            seconds = max((fixed + depth * k + drafts * verified) * grid[k], 1e-4)
             lost = switch if k != held else 0.0
-            paid = dear * self._positions[k]
+            paid = dear * (self._position * (1.0 + verified) + self._draft * k)
             known.append((paid + paced * (seconds + lost)) / emitted)
             hoped.append((paid + paced * (seconds * quickest[k] + lost)) / hope)
         if self._gamma:

@@ -132,7 +132,7 @@ def _classes(prefix: str, about: str) -> tuple[Field, ...]:
 
 
 DEPTH_SPACE: Final = Space(
-    "depth/2",
+    "depth/3",
     (
         Field("batch", "requests", 0, 256, "requests that decode in this step", log=True),
         Field("waiting", "requests", 0, 256, "requests that wait to be scheduled", log=True),
@@ -146,8 +146,10 @@ DEPTH_SPACE: Final = Space(
         Field("slack", "s", -10, 10, "mean slack to the requests' objectives; 0 without any"),
         Field("depth", "tokens", 0, MAX_DEPTH, "draft depth in force before the decision"),
         *_positions("acceptance", "P(position {j} accepted | all before it were), recent traffic"),
+        # Of a request that would not verify a position, it counts as not accepted.
         *_positions("survival", "P(positions 1..{j} all accepted), for the requests now running"),
         *_positions("hope", "what survival_{j} may be at best, by what was verified"),
+        *_positions("kept", "share of the requests now running that would verify position {j}"),
         *_classes("share", "share of class {c} in the batch"),
         *_classes("first", "P(position 1 accepted), class {c}"),
         *_classes("later", "P(a later position accepted | all before it were), class {c}"),

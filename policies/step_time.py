@@ -15,8 +15,13 @@ from .spaces import MAX_DEPTH, Array
 from .transition import Floats
 
 FEATURES: Final = ("step", "requests", "depth", "drafted", "prefill", "context")
-"""One (per step); decoding requests; drafter passes; drafted positions; prompt tokens; cached
-tokens read. All are means per engine step, so an interval of several steps fits one row."""
+"""One (per step); decoding requests; drafter passes; drafts verified; prompt tokens; cached tokens
+read. All are means per engine step, so an interval of several steps fits one row.
+
+A step may verify fewer drafts than were made: ``drafted`` counts those that it verified, ``depth``
+the passes in which all were made. Where nothing is cut short the one is the other times the
+requests. What a pass takes for every further request has no feature of its own: the drafter is
+small, so that it is little beside the pass itself and beside verifying the draft."""
 
 PRIOR: Final = np.array([10e-3, 0.5e-3, 0.5e-3, 0.1e-3, 0.05e-3, 5e-8])
 """Seconds per feature before anything was measured. Only their proportions matter from the first

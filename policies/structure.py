@@ -3,6 +3,9 @@
 With S_j the probability that positions 1..j are all accepted, depth k emits 1 + S_1 + ... + S_k
 tokens per request and step (Leviathan et al. 2023, arXiv 2211.17192). The step-time model gives
 its seconds, the price list its dollars. The learned policy adds a correction to this.
+
+All positions up to k are drafted, but not all need be verified: of what is verified, position j is
+a share ``kept_j`` of the requests', and S_j is 0 for the others.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ KNOTS: Final = 9
 _DEPTH = DEPTH_SPACE.index("depth")
 _SURVIVAL = DEPTH_SPACE.slice("survival_1", MAX_DEPTH)
 _HOPE = DEPTH_SPACE.slice("hope_1", MAX_DEPTH)
+_KEPT = DEPTH_SPACE.slice("kept_1", MAX_DEPTH)
 _BATCH = DEPTH_SPACE.index("batch")
 _CONTEXT = DEPTH_SPACE.index("context")
 _PREFILL = DEPTH_SPACE.index("prefill")
@@ -56,8 +60,6 @@ class Structure:
         self.switch = switch
         self._of_batch: dict[int, Floats] = {}
         self.depths = np.arange(k_max + 1, dtype=np.float32)
-        # Dollars of positions per request and step, for every depth.
-        self._positions = prices.verified * (1.0 + self.depths) + prices.drafted * self.depths
 
     def components(self, raw: Array, quickest: Array | None = None) -> Array:
         """Latency and cost of every depth, off = 1.0.
@@ -83,8 +85,10 @@ class Structure:
         out = np.empty((*emitted.shape, 2), np.float32)
         out[..., 0] = seconds / off / emitted
         price = self.prices.second / np.maximum(raw[..., _BATCH, None], 1.0)
-        spent = self._positions + price * seconds
-        out[..., 1] = spent / (self._positions[0] + price * off) / emitted
+        # Dollars per request and step.
+        positions = self.prices.verified * (1.0 + self._verified(raw))
+        spent = positions + self.prices.drafted * self.depths + price * seconds
+        out[..., 1] = spent / (self.prices.verified + price * off) / emitted
         return out
 
     def decode_seconds(self, raw: Array) -> Array:
@@ -98,13 +102,20 @@ class Structure:
         alone[..., _PREFILL] = 0.0
         return self.seconds(alone)
 
-    def seconds(self, raw: Array) -> Array:
-        """Seconds per step at every depth, shape (..., k_max + 1), never below 0.1 ms."""
+    def seconds(self, raw: Array, drafts: npt.NDArray[Any] | None = None) -> Array:
+        """Seconds per step at every depth, shape (..., k_max + 1), never below 0.1 ms.
+
+        Args:
+            raw: raw observations, float32, shape (..., DEPTH_SPACE.size).
+            drafts: that a step verifies, of the same shape as the seconds; None for what the
+                observations tell of it.
+        """
         one, requests, depth, drafted, prefill, context = self.coefficients
         batch = np.maximum(raw[..., _BATCH, None], 1.0)
         fixed = one + batch * (requests + context * raw[..., _CONTEXT, None])
         fixed = fixed + prefill * raw[..., _PREFILL, None]
-        linear = fixed + (depth + drafted * batch) * self.depths
+        drafts = batch * self._verified(raw) if drafts is None else drafts.astype(np.float32)
+        linear = fixed + depth * self.depths + drafted * drafts
         seconds: Array = np.maximum(linear * self._factors(batch), 1e-4)
         return seconds
 
@@ -131,6 +142,12 @@ class Structure:
         return OutcomeBatch.from_rows(
             rows, off.astype(np.float64), ratios, prompts.astype(np.float64)
         )
+
+    def _verified(self, raw: Array) -> Array:
+        """Drafts of a request that a step verifies, on average: shape (..., k_max + 1)."""
+        drafts = np.zeros((*raw.shape[:-1], self.k_max + 1), np.float32)
+        raw[..., _KEPT][..., : self.k_max].cumsum(-1, out=drafts[..., 1:])
+        return drafts
 
     def factors(self, batch: int) -> Floats:
         """What seconds are multiplied by at a batch size, shape (k_max + 1,); kept per size."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from enum import IntEnum
+from itertools import pairwise
 from typing import ClassVar, Final
 
 import msgspec
@@ -79,6 +80,9 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
         prefill: prompt tokens run by the target.
         context: tokens in the caches of decoding requests, summed over the steps.
         finished: requests that ended.
+        checked: per position 1..MAX_DEPTH, decoding requests of which that position was verified,
+            summed over the steps: a step may verify fewer drafts of a request than were made.
+            ``verified`` is ``request_steps`` and all of these.
         tried: per position 1..MAX_DEPTH, drafts whose predecessors were all accepted.
         accepted: per position 1..MAX_DEPTH, drafts that were accepted.
         switched: whether the depth differed from that of the interval before.
@@ -94,6 +98,7 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
     prefill: int
     context: int
     finished: int
+    checked: tuple[int, ...]
     tried: tuple[int, ...]
     accepted: tuple[int, ...]
     switched: bool = False
@@ -131,13 +136,18 @@ def _check_outcome(outcome: Outcome) -> None:
         raise ValueError("an interval has at least one step and takes time")
     if not 0 <= outcome.request_seconds < np.inf:
         raise ValueError("request_seconds must be finite and not negative")
-    if not len(outcome.tried) == len(outcome.accepted) == MAX_DEPTH:
-        raise ValueError(f"tried and accepted must have {MAX_DEPTH} entries")
+    if not len(outcome.checked) == len(outcome.tried) == len(outcome.accepted) == MAX_DEPTH:
+        raise ValueError(f"checked, tried and accepted must have {MAX_DEPTH} entries")
     counts = [getattr(outcome, name) for name in _COUNTS]
     if min(counts) < 0 or max(counts) > _GREATEST:
         raise ValueError(f"counts must be in [0, {_GREATEST}], not {counts}")
     if any(not 0 <= a <= t for t, a in zip(outcome.tried, outcome.accepted, strict=True)):
         raise ValueError("of every position, accepted must be in [0, tried]")
+    reached = (outcome.request_steps, *outcome.checked, 0)
+    if any(before < here for before, here in pairwise(reached)):
+        raise ValueError("checked must not grow from request_steps on, and not fall below 0")
+    if outcome.verified != outcome.request_steps + sum(outcome.checked):
+        raise ValueError("verified must be request_steps and all that was checked")
 
 
 _GREATEST = 1 << 40
@@ -157,7 +167,8 @@ _COUNTS = (
 class OutcomeBatch:
     """Many outcomes as columns, for cost models, rewards and estimators.
 
-    Every scalar column is float64 of shape (n,); ``tried`` and ``accepted`` are (n, MAX_DEPTH).
+    Every scalar column is float64 of shape (n,); ``checked``, ``tried`` and ``accepted`` are
+    (n, MAX_DEPTH).
     ``depth`` is the depth applied; ``off_seconds`` is what one engine step would have taken in
     the same state without speculation and without prompts, by the step-time model;
     ``prompt_seconds`` is what its prompts took of a step, by the same; ``parameter_ratio`` is the
@@ -176,6 +187,7 @@ class OutcomeBatch:
     context: Floats
     finished: Floats
     switched: Floats
+    checked: Floats
     tried: Floats
     accepted: Floats
     off_seconds: Floats
@@ -214,12 +226,12 @@ class OutcomeBatch:
         prompt_seconds: Floats | None = None,
     ) -> OutcomeBatch:
         """From rows as ``outcome_row`` makes them, shape (n, ROW_SIZE); None for no prompts."""
-        n = len(cls.SCALARS)
         scalars = {name: rows[:, i] for i, name in enumerate(cls.SCALARS)}
         return cls(
             **scalars,
-            tried=rows[:, n : n + MAX_DEPTH],
-            accepted=rows[:, n + MAX_DEPTH :],
+            checked=rows[:, CHECKED],
+            tried=rows[:, TRIED],
+            accepted=rows[:, ACCEPTED],
             off_seconds=off_seconds,
             parameter_ratio=parameter_ratio,
             prompt_seconds=np.zeros(len(rows)) if prompt_seconds is None else prompt_seconds,
@@ -232,16 +244,21 @@ STATE_SECONDS = ("off_seconds", "prompt_seconds")
 COLUMN: Final = {name: i for i, name in enumerate(OutcomeBatch.SCALARS)}
 """Where the scalars stand in a row of ``outcome_row``."""
 
-ROW_SIZE = len(OutcomeBatch.SCALARS) + 2 * MAX_DEPTH
+CHECKED: Final = slice(len(COLUMN), len(COLUMN) + MAX_DEPTH)
+TRIED: Final = slice(CHECKED.stop, CHECKED.stop + MAX_DEPTH)
+ACCEPTED: Final = slice(TRIED.stop, TRIED.stop + MAX_DEPTH)
+"""Where the counts by position stand in it."""
+
+ROW_SIZE: Final[int] = ACCEPTED.stop
 """Length of one outcome as a row of numbers."""
 
 
 def outcome_row(depth: int, outcome: Outcome) -> Floats:
-    """One outcome as a float64 row of ``ROW_SIZE``: the scalars, then tried, then accepted."""
+    """One outcome as a float64 row of ``ROW_SIZE``: the scalars, checked, tried, accepted."""
     scalars: Iterable[float] = (
         depth if name == "depth" else getattr(outcome, name) for name in OutcomeBatch.SCALARS
     )
-    return np.array([*scalars, *outcome.tried, *outcome.accepted], np.float64)
+    return np.array([*scalars, *outcome.checked, *outcome.tried, *outcome.accepted], np.float64)
 
 
 def outcome_of(row: Floats) -> Outcome:
@@ -258,7 +275,8 @@ def outcome_of(row: Floats) -> Outcome:
         prefill=int(scalars["prefill"]),
         context=int(scalars["context"]),
         finished=int(scalars["finished"]),
-        tried=tuple(int(x) for x in row[-2 * MAX_DEPTH : -MAX_DEPTH]),
-        accepted=tuple(int(x) for x in row[-MAX_DEPTH:]),
+        checked=tuple(int(x) for x in row[CHECKED]),
+        tried=tuple(int(x) for x in row[TRIED]),
+        accepted=tuple(int(x) for x in row[ACCEPTED]),
         switched=bool(scalars["switched"]),
     )

@@ -122,6 +122,7 @@ class World:
         measured = survival + self.rng.normal(0.0, 0.02, MAX_DEPTH)
         raw[DEPTH_SPACE.slice("survival_1", MAX_DEPTH)] = np.clip(measured, 0.0, 1.0)
         raw[DEPTH_SPACE.slice("hope_1", MAX_DEPTH)] = np.clip(measured + 0.04, 0.0, 1.0)
+        raw[DEPTH_SPACE.slice("kept_1", MAX_DEPTH)] = 1.0
         return raw
 
     def outcome(self, state: State, depth: int, steps: int = 8, disturbed: float = 1.0) -> Outcome:
@@ -145,6 +146,7 @@ class World:
             prefill=0,
             context=int(request_steps * state.context),
             finished=0,
+            checked=(request_steps,) * depth + (0,) * (MAX_DEPTH - depth),
             tried=tuple(tried),
             accepted=tuple(accepted),
         )
@@ -297,7 +299,8 @@ def greedy(snapshot: Snapshot, world: World, state: State, speed: float) -> int:
 def outcome_features(outcome: Outcome, depth: int) -> Floats:
     """Mean features per step of an interval, shape (6,)."""
     steps = outcome.steps
-    totals = (steps, outcome.request_steps, depth * steps, outcome.drafted, outcome.prefill)
+    drafts = outcome.verified - outcome.request_steps
+    totals = (steps, outcome.request_steps, depth * steps, drafts, outcome.prefill)
     return np.array([*totals, outcome.context], np.float64) / steps
 
 

@@ -110,6 +110,7 @@ class Stream:
             prefill=0,
             context=0,
             finished=0,
+            checked=(requests,) * depth + (0,) * (MAX_DEPTH - depth),
             tried=(0,) * MAX_DEPTH,
             accepted=(0,) * MAX_DEPTH,
         )

@@ -142,7 +142,7 @@ class PythonEngine:
         asked = self.settings.max_tokens
         return Flight(
             {str(id(r)): r.state for r in decoding},
-            sum(r.tokens for r in decoding),
+            [sum(r.tokens > j for r in decoding) for j in range(1, MAX_DEPTH + 1)],
             sum(r.tokens for r in self.running if not r.decodes),
             sum(r.computed for r in decoding),
             sum(max(asked, r.generated) + r.prompt - r.computed for r in decoding),
@@ -203,13 +203,15 @@ class PythonEngine:
     ) -> None:
         """Rows by decision, for the steps that draft to the depth they verify."""
         decoding = len(flight.requests)
-        row = self.rows.setdefault(self.governor.decisions, np.zeros(10 + 2 * MAX_DEPTH))
+        row = self.rows.setdefault(self.governor.decisions, np.zeros(10 + 3 * MAX_DEPTH))
         if not decoding or depth != self.drafted:
             return
         row[:10] += (
             *(seconds, 1, seconds * decoding, decoding, emitted, depth * decoding),
             *(flight.verified, flight.prefill, flight.context, finished),
         )
+        checked, tried, all_accepted = np.split(row[10:], 3)
         for _, drafts, accepted in verifications:
-            row[10 : 10 + min(accepted + 1, drafts)] += 1
-            row[10 + MAX_DEPTH : 10 + MAX_DEPTH + accepted] += 1
+            checked[:drafts] += 1
+            tried[: min(accepted + 1, drafts)] += 1
+            all_accepted[:accepted] += 1

@@ -214,10 +214,22 @@ def test_what_reaches_a_request_is_counted_from_its_arrival_on() -> None:
     assert (state.emitted, math.isnan(state.first)) == (0, True)
     for at, tokens in ((state.arrived + 1, []), (state.arrived + 2, [5, 6]), (math.inf, [7])):
         output = SimpleNamespace(request_id="a", new_token_ids=tokens, finish_reason=None)
-        landing = Landing(Flight({}, 0, 0, 0, 0), at, [])
+        landing = Landing(Flight({}, (), 0, 0, 0), at, [])
         seen.adapter.land(landing, {0: SimpleNamespace(outputs=[output])})  # type: ignore[dict-item]
     assert (state.emitted, state.first) == (3, state.arrived + 2)
     assert seen.adapter.governor.faults == 0
+
+
+def test_a_flight_tells_how_many_verify_each_position() -> None:
+    lengths = {"a": 3, "b": 0, "c": 1, "d": 3}
+    scheduler = SimpleNamespace(requests={name: request(name, 10, 30) for name in lengths})
+    output = SimpleNamespace(
+        scheduled_spec_decode_tokens={n: DRAFTS[:k] for n, k in lengths.items() if k},
+        num_scheduled_tokens={name: 1 + k for name, k in lengths.items()},
+    )
+    flight = queue().adapter._flight(scheduler, output)  # type: ignore[arg-type]
+    assert list(flight.checked) == [3, 2, 2, 0, 0, 0, 0, 0]
+    assert flight.verified == 4 + 7
 
 
 def test_a_part_of_what_is_computed_anew_is_no_decoding_however_short() -> None:

@@ -16,7 +16,7 @@ from flyball.policies.policy import Policy
 from flyball.policies.prices import Prices, compute_prices
 from flyball.policies.spaces import DEPTH_SPACE, MAX_DEPTH, SPEED_INDEX, Array
 from flyball.policies.structure import Structure
-from flyball.policies.transition import ROW_SIZE, Floats, outcome_row
+from flyball.policies.transition import ACCEPTED, CHECKED, ROW_SIZE, TRIED, Floats, outcome_row
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -52,9 +52,9 @@ def drafted(depth: int, accepted: float, steps: int = 8) -> Floats:
     row = np.zeros((1, ROW_SIZE))
     row[0, :7] = depth, 0.1, steps, 0.1, steps, steps + left, depth * steps
     for j in range(depth):
-        row[0, 12 + j] = steps
-        row[0, 12 + MAX_DEPTH + j] = min(left, steps)
-        left -= row[0, 12 + MAX_DEPTH + j]
+        row[0, CHECKED.start + j] = row[0, TRIED.start + j] = steps
+        row[0, ACCEPTED.start + j] = min(left, steps)
+        left -= row[0, ACCEPTED.start + j]
     return row
 
 

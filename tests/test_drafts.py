@@ -118,7 +118,22 @@ def test_observation_is_the_mean_of_the_requests_own_survival() -> None:
     assert survival[5] > 1.5 * survival[0] ** 6
     hope = fields[2 * MAX_DEPTH : 3 * MAX_DEPTH]
     assert (np.array(hope) >= survival).all()
-    assert fields[3 * MAX_DEPTH : 3 * MAX_DEPTH + CLASSES] == share
+    assert fields[3 * MAX_DEPTH : 4 * MAX_DEPTH] == [1.0] * MAX_DEPTH
+    assert fields[4 * MAX_DEPTH : 4 * MAX_DEPTH + CLASSES] == share
+
+
+def test_observation_is_of_the_positions_that_are_verified() -> None:
+    drafts, easy, hard = Drafts(), RequestState(5, None), RequestState(5, None)
+    follow(drafts, np.random.default_rng(0), {easy: 0.9, hard: 0.2}, 20)
+    share = [0.0] * 5 + [1.0] + [0.0] * 2
+    one, other = (drafts.estimator.predict(5, s.frailty, MAX_DEPTH) for s in (easy, hard))
+    thresholds = np.array([0.0, 0.5 * (other[0] + other[1])])
+    fields = drafts.observe([easy, hard], share, thresholds)
+    survival, kept = fields[MAX_DEPTH : 2 * MAX_DEPTH], fields[3 * MAX_DEPTH : 4 * MAX_DEPTH]
+    assert kept == [1.0] + [0.5] * (MAX_DEPTH - 1)
+    assert survival == pytest.approx([0.5 * (one[0] + other[0]), *(0.5 * p for p in one[1:])])
+    nobody = drafts.observe([], share, np.zeros(0))
+    assert nobody[3 * MAX_DEPTH : 4 * MAX_DEPTH] == [1.0] * MAX_DEPTH
 
 
 def test_requests_are_judged_in_turn_before_they_are_learned_from() -> None:

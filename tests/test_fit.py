@@ -119,4 +119,6 @@ def test_intervals_that_tell_nothing_of_a_batch_size_are_passed_over():
     assert meant(intervals(World(), 4, 3, 1, pin=0)[0], (4,)) is None
     switched = msgspec.structs.replace(pinned.outcome, switched=True)
     assert meant(msgspec.structs.replace(pinned, outcome=switched), (4,)) is None
+    cut = msgspec.structs.replace(pinned.outcome, checked=(32, 16, 16) + (0,) * 5, verified=96)
+    assert meant(msgspec.structs.replace(pinned, outcome=cut), (4,)) is None
     assert collect(intervals(World(), 4, 3, 2), (4,)) == []

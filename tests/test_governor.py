@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flyball.inference.attainment import Attained
 from flyball.inference.governor import FAULT_LIMIT, Governor, Load
-from flyball.inference.interval import Flight
+from flyball.inference.interval import Flight, checked_of
 from flyball.inference.orders import Orders
 from flyball.inference.requests import NAMED, RequestState
 from flyball.inference.wire import EngineInfo, Knob, Mode, Pin, SetMode
@@ -17,7 +17,7 @@ from flyball.policies.prices import compute_prices
 from flyball.policies.runner import Runner
 from flyball.policies.slo import NO_SLO, Slo
 from flyball.policies.snapshot import Snapshot, analytic
-from flyball.policies.spaces import BEHAVIOURS, DEPTH_SPACE
+from flyball.policies.spaces import BEHAVIOURS, DEPTH_SPACE, MAX_DEPTH
 from flyball.policies.step_time import PRIOR
 from flyball.policies.transition import Reason, Transition, check_transition
 
@@ -48,16 +48,20 @@ class Engine:
         requests: dict[str, RequestState],
         accept: Callable[[int], int] = lambda drafts: drafts,
         prefill: int = 0,
+        cut: Callable[[int], int] = lambda drafts: drafts,
     ) -> int:
+        """One step; the first of several requests verifies no more drafts than ``cut`` says."""
         depth = self.governor.depth(max(len(requests), 1), lambda: Load(3, 0.25))
-        drafts = self.drafted
-        flight = Flight(
-            requests, len(requests) * (1 + drafts), prefill, 100 * len(requests), 10 * len(requests)
-        )
+        n = len(requests)
+        drafts = [self.drafted] * n
+        if n > 1:
+            drafts[0] = cut(drafts[0])
+        checked = checked_of(np.bincount(drafts, minlength=MAX_DEPTH + 1).tolist())
+        flight = Flight(requests, checked, prefill, 100 * n, 10 * n)
         self.governor.launch(flight, depth)
         if self.prepares:
             self.governor.prepare(max(len(requests), 1), lambda: Load(3, 0.25))
-        verifications = [(s, drafts, accept(drafts)) for s in requests.values()]
+        verifications = [(s, k, accept(k)) for s, k in zip(requests.values(), drafts, strict=True)]
         self.air.append((flight, verifications))
         self.drafted = depth
         self.depths.append(depth)
@@ -100,6 +104,7 @@ def test_outcomes_belong_to_the_decision_that_drafted_them(ahead: int) -> None:
         assert outcome.request_steps == 4 * steps
         assert outcome.drafted == 4 * steps * depth
         assert outcome.verified == 4 * steps * (1 + depth)
+        assert outcome.checked == (4 * steps,) * depth + (0,) * (8 - depth)
         assert outcome.emitted == 4 * steps * (1 + depth)  # every draft is accepted here
         assert outcome.tried == outcome.accepted == (32,) * depth + (0,) * (8 - depth)
         assert outcome.seconds == pytest.approx(steps * 0.01, rel=0.2)
@@ -138,6 +143,20 @@ def test_transitions_chain_through_their_observations() -> None:
     for one, next_one in pairwise(sent):
         assert one.following == next_one.decision.observation
         assert next_one.outcome.switched == (one.decision.applied != next_one.decision.applied)
+
+
+def test_outcomes_tell_by_position_what_was_cut_short() -> None:
+    governor, sent = governed(pin=Pin("e", 1, 4))
+    engine = Engine(governor)
+    requests = batch(governor, 3)
+    for _ in range(40):
+        engine.step(requests, cut=lambda drafts: min(1, drafts))
+    for transition in sent[1:]:
+        check_transition(transition)
+        outcome = transition.outcome
+        assert outcome.checked == (24, 16, 16, 16, 0, 0, 0, 0)
+        assert (outcome.drafted, outcome.verified) == (96, 96)
+        assert outcome.tried == outcome.accepted == outcome.checked
 
 
 def test_positions_after_a_rejection_are_not_tried() -> None:

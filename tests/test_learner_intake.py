@@ -35,6 +35,9 @@ class TestIngest:
             replaced(good[5], "outcome", emitted=-4),
             replaced(good[6], "outcome", accepted=(10**6,) * 8),
             replaced(good[7], "outcome", tried=(1, 2)),
+            replaced(good[7], "outcome", checked=(1, 2)),
+            replaced(good[7], "outcome", checked=(0,) * 7 + (1,)),
+            replaced(good[7], "outcome", verified=1 + good[7].outcome.verified),
             replaced(good[0], "decision", applied=7),
             replaced(good[0], "decision", propensity=0.0),
         ]

@@ -6,6 +6,10 @@ import time
 import numpy as np
 import pytest
 from factories import World
+from flyball.controller.checkpoint import read, write
+from flyball.controller.learner_state import LearnerState
+from flyball.policies.spaces import DEPTH_SPACE, MAX_DEPTH
+from flyball.policies.transition import CHECKED
 from learners import feed, train
 
 
@@ -82,6 +86,35 @@ class TestResuming:
         assert second.state.owed() >= 500
         train(second, second.updates + 20)
         assert second.publish() is not None
+
+    def test_a_checkpoint_from_when_all_drafts_were_verified_says_so(self, make_learner):
+        first = make_learner()
+        feed(first, World(), 100)
+        first.checkpoint()
+        state, groups = read(first.run / "checkpoint", LearnerState)
+        groups["replay"]["outcomes"] = np.delete(groups["replay"]["outcomes"], CHECKED, axis=1)
+        write(first.run / "checkpoint", state, groups)
+        ours = make_learner().model.replay_buffer.latest(100)
+        theirs = first.model.replay_buffer.latest(100)
+        assert np.array_equal(ours.outcomes, theirs.outcomes)
+
+    def test_a_checkpoint_of_other_observations_is_learned_from_anew(self, make_learner, caplog):
+        first = make_learner()
+        feed(first, World(), 100)
+        train(first, 50)
+        first.checkpoint()
+        state, groups = read(first.run / "checkpoint", LearnerState)
+        kept = DEPTH_SPACE.slice("kept_1", MAX_DEPTH)
+        for name in ("observations", "following"):
+            groups["replay"][name] = np.delete(groups["replay"][name], kept, axis=1)
+        groups["networks"] = {"policy/of another shape": np.zeros(3, np.float32)}
+        write(first.run / "checkpoint", state, groups)
+        second = make_learner()
+        ours, theirs = (x.model.replay_buffer.latest(100) for x in (second, first))
+        assert np.array_equal(ours.observations, theirs.observations)
+        assert np.array_equal(ours.following, theirs.following)
+        assert "the networks start anew" in caplog.text
+        assert second.state.owed() >= 500
 
     def test_a_reward_that_is_gone_gives_way_to_the_default(self, make_learner, caplog):
         first = make_learner()

@@ -35,7 +35,7 @@ INFO = EngineInfo(engine="e", target="t", draft="d", k_max=4, static_depth=2, pa
 VECTOR = DEPTH_SPACE.zeros().tobytes()
 TRANSITION = Transition(
     Decision(1, 0.0, VECTOR, 2, 2, 1.0, 0, 0.5, Reason.STATIC),
-    Outcome(0.1, 8, 0.1, 8, 12, 16, 24, 0, 80, 0, (8,) * 2 + (0,) * 6, (4,) + (0,) * 7),
+    Outcome(0.1, 8, 0.1, 8, 12, 16, 24, 0, 80, 0, *((8,) * 2 + (0,) * 6,) * 2, (4,) + (0,) * 7),
     VECTOR,
 )
 

@@ -196,7 +196,7 @@ def test_ordering_a_long_queue_takes_a_rest():
 
 def test_a_first_token_is_planned_with_the_speed_that_prompts_had():
     plans = planner()
-    flight = Flight({}, 0, 1000, 0, 0)
+    flight = Flight({}, (), 1000, 0, 0)
     for _ in range(200):
         plans.landed(flight, 10.0)  # a hundred tokens per second
     # Of two that are due in a second, there is time for the shorter alone.
@@ -232,7 +232,7 @@ def run(found: Governor, steps: int = 12) -> tuple[Plan, Queue]:
             list(running.values()), [drafted] * 2, waiting=waiting, prompts=[10] * len(waiting)
         )
         plan = found.plan(2, lambda: Load(2, 0.1), queue)
-        flight = Flight(running, 2 + 2 * drafted, 0, 200, 100)
+        flight = Flight(running, (2,) * drafted, 0, 200, 100)
         found.launch(flight, plan.depth)
         found.prepare(2, lambda: Load(2, 0.1))
         found.land(flight, time.perf_counter(), [], 2, 0)

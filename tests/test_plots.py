@@ -35,9 +35,10 @@ def transition(number: int, depth: int = 2, speed: float = 0.5, pin: int = 0) ->
         number, 1000.0 + 0.2 * number, raw.tobytes(), depth, depth, 1.0, 1, speed,
         Reason.EXPLORE if number % 9 == 0 else Reason.POLICY, pin,
     )  # fmt: skip
-    none = (0,) * MAX_DEPTH
+    none, checked = (0,) * MAX_DEPTH, (32,) * depth + (0,) * (MAX_DEPTH - depth)
     outcome = Outcome(
-        0.16, 8, 0.64, 32, 32 + 16 * depth, 32 * depth, 32 * (depth + 1), 0, 0, 0, none, none
+        *(0.16, 8, 0.64, 32, 32 + 16 * depth, 32 * depth, 32 * (depth + 1), 0, 0, 0),
+        *(checked, none, none),
     )
     return Transition(decision, outcome, raw.tobytes())
 

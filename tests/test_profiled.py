@@ -36,6 +36,7 @@ def test_the_structure_of_a_profile_predicts_its_steps(row, depth, context) -> N
     batch = 2.0**row
     structure = Structure(6, found.vector, compute_prices(0.05), found.table)
     raw = DEPTH_SPACE.zeros()
+    raw[DEPTH_SPACE.slice("kept_1", MAX_DEPTH)] = 1.0
     raw[DEPTH_SPACE.index("batch")], raw[DEPTH_SPACE.index("context")] = batch, context
     told = cost_model(found).seconds(batch, batch * context, batch * (1 + depth), depth, 0.0)
     assert structure.seconds(raw)[depth] == pytest.approx(float(told), rel=1e-4)

@@ -118,6 +118,7 @@ def test_the_analytic_policy_drafts_deep_when_drafts_survive_and_the_engine_is_i
     runner = Runner(analytic(1, 6, compute_prices(0.05), STEP_TIME, 0.0))
     seen = DEPTH_SPACE.zeros()
     seen[DEPTH_SPACE.index("batch")] = 1
+    seen[DEPTH_SPACE.slice("kept_1", 8)] = 1.0
 
     def best(survival: float, speed: float) -> int:
         seen[DEPTH_SPACE.slice("survival_1", 8)] = survival ** np.arange(1, 9)

@@ -22,13 +22,11 @@ from flyball.inference.simulator.workload import (
     traced,
 )
 from flyball.policies.spaces import DEPTH_SPACE, MAX_DEPTH
-from flyball.policies.transition import COLUMN, ROW_SIZE
+from flyball.policies.transition import ACCEPTED, CHECKED, COLUMN, ROW_SIZE, TRIED
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-TRIED = slice(len(COLUMN), len(COLUMN) + MAX_DEPTH)
-ACCEPTED = slice(len(COLUMN) + MAX_DEPTH, ROW_SIZE)
 SURVIVAL = DEPTH_SPACE.slice("survival_1", MAX_DEPTH)
 
 
@@ -114,6 +112,8 @@ def test_rows_add_up() -> None:
     assert steps.max() == 8
     assert (rows[:, COLUMN["drafted"]] == depth * request_steps).all()
     assert (rows[:, COLUMN["verified"]] == (1 + depth) * request_steps).all()
+    verifies = np.arange(1, MAX_DEPTH + 1) <= depth[:, None]
+    assert (rows[:, CHECKED] == verifies * request_steps[:, None]).all()
     assert (tried[:, 1:] <= accepted[:, :-1]).all()
     assert (accepted <= tried).all()
     assert (tried[:, 0] == np.where(depth > 0, request_steps, 0)).all()
@@ -126,6 +126,35 @@ def test_rows_add_up() -> None:
     totals = simulator.totals
     for name in ("seconds", "steps", "request_seconds", "emitted", "verified"):
         assert rows[:, COLUMN[name]].sum() <= totals[name].sum()
+
+
+@pytest.mark.parametrize("planner", ["flyball", "adaspec"])
+def test_what_is_cut_short_is_told_by_position(planner: str) -> None:
+    simulator = Simulator(replace(loop(6), planner=planner), engines=3, seed=1)
+    simulator.speed[:] = 0.0
+    rows = np.stack([step.outcomes for step in run(simulator, steps=300)]).reshape(-1, ROW_SIZE)
+    request_steps, checked = rows[:, COLUMN["request_steps"]], rows[:, CHECKED]
+    assert (rows[:, COLUMN["verified"]] == request_steps + checked.sum(1)).all()
+    assert (checked[:, 0] <= request_steps).all()
+    assert (checked[:, 1:] <= checked[:, :-1]).all()
+    assert (rows[:, TRIED] <= checked).all()
+    assert rows[:, COLUMN["verified"]].sum() < (request_steps + rows[:, COLUMN["drafted"]]).sum()
+
+
+@pytest.mark.parametrize("speed", [0.0, 0.5, 1.0])
+def test_what_is_observed_to_be_kept_is_what_is_verified(speed: float) -> None:
+    simulator = Simulator(replace(loop(6), planner="flyball"), engines=4, seed=1)
+    simulator.speed[:] = speed
+    kept_fields = DEPTH_SPACE.slice("kept_1", MAX_DEPTH)
+    made = run(simulator, steps=200, depth=4)
+    kept = np.stack([step.observations[:, kept_fields] for step in made[50:-1]])
+    rows = np.stack([step.outcomes for step in made[51:]])
+    assert (kept <= 1).all()
+    assert (np.diff(kept) <= 0).all()
+    survival = np.stack([step.observations[:, SURVIVAL] for step in made[50:-1]])
+    assert (survival <= kept).all()
+    verified = rows[..., CHECKED].sum((0, 1)) / rows[..., COLUMN["request_steps"]].sum()
+    assert kept.mean((0, 1))[:4] == pytest.approx(verified[:4], abs=0.05)
 
 
 def test_a_run_of_one_depth_counts_every_decoding_step() -> None:

@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
 from factories import COEFFICIENTS, State, World, depth_features, outcome_features
+from flyball.controller.step_times import features as step_features
 from flyball.policies.prices import compute_prices
 from flyball.policies.spaces import DEPTH_SPACE
 from flyball.policies.step_time import FEATURES, PRIOR, StepTimeModel
 from flyball.policies.structure import Structure
+from flyball.policies.transition import COLUMN, outcome_row
 
 
 def rows(rng, count, coefficients=COEFFICIENTS, noise=0.05):
@@ -172,6 +174,16 @@ def test_outcomes_have_the_features_that_depths_predict():
     assert np.allclose(outcome_features(outcome, 3), depth_features(4, 200.0, 0.0, 6)[3])
 
 
+def test_what_a_step_verified_is_a_feature_and_what_it_drafted_is_not():
+    world, state = World(), State(4, "easy", context=200.0)
+    outcome = world.outcome(state, 3)
+    row = outcome_row(3, outcome)
+    assert np.allclose(step_features(row[None])[0], outcome_features(outcome, 3))
+    drafted = np.eye(6)[FEATURES.index("drafted")]
+    row[COLUMN["verified"]] -= 2 * outcome.steps  # two drafts fewer in every step
+    assert np.allclose(step_features(row[None])[0], outcome_features(outcome, 3) - 2 * drafted)
+
+
 def test_a_table_of_corrections_follows_what_is_not_linear():
     rng = np.random.default_rng(0)
     model = StepTimeModel()
@@ -187,6 +199,7 @@ def test_a_table_of_corrections_follows_what_is_not_linear():
     raw = np.stack([DEPTH_SPACE.zeros() for _ in range(3)])
     raw[:, DEPTH_SPACE.index("batch")] = [1, 4, 16]
     raw[:, DEPTH_SPACE.index("context")] = 300
+    raw[:, DEPTH_SPACE.slice("kept_1", 8)] = 1.0
     seconds = structure.seconds(raw)
     for i, b in enumerate((1.0, 4.0, 16.0)):
         for k in range(7):

@@ -6,42 +6,60 @@ from flyball.policies.spaces import DEPTH_SPACE, MAX_DEPTH
 from flyball.policies.structure import Structure
 
 
-def brute_force(first, later, batch, depth, coefficients, prices, rng, trials=20000):
-    """Latency and cost over off, by playing every verification out."""
-    emitted = 0
-    for _ in range(trials):
+def brute_force(requests, depth, coefficients, prices, rng, trials=20000):
+    """Latency and cost over off, by playing every verification out.
+
+    Each request has an acceptance of its first draft, one of the later ones, and a number of
+    drafts that it verifies at most.
+    """
+    batch, emitted = len(requests), 0
+    for i in range(trials):
+        first, later, most = requests[i % batch]
         position = 0
-        while position < depth and rng.random() < (later if position else first):
+        while position < min(depth, most) and rng.random() < (later if position else first):
             position += 1
         emitted += position + 1
 
+    def drafts(k):
+        return sum(min(k, most) for _, _, most in requests)
+
     def seconds(k):
-        return (
-            coefficients[0]
-            + batch * coefficients[1]
-            + k * (coefficients[2] + batch * coefficients[3])
-        )
+        own = coefficients[0] + batch * coefficients[1]
+        return own + k * coefficients[2] + drafts(k) * coefficients[3]
 
     def spent(k):
-        per_request = prices.verified * (k + 1) + prices.drafted * k
-        return batch * per_request + prices.second * seconds(k)
+        verified = prices.verified * (batch + drafts(k))
+        return verified + prices.drafted * batch * k + prices.second * seconds(k)
 
     per_step = emitted / trials
     return seconds(depth) / seconds(0) / per_step, spent(depth) / spent(0) / per_step
 
 
-@pytest.mark.parametrize("prices", [compute_prices(0.05), Prices(verified=1e-7, second=1e-5)])
-@pytest.mark.parametrize("content", CONTENTS)
-def test_components_match_brute_force(content, prices):
-    first, later = CONTENTS[content]
-    coefficients = (*COEFFICIENTS[:5], 0.0)
+def observed(requests):
+    """What is observed of such requests."""
+    positions = np.arange(MAX_DEPTH)
+    kept = np.array([positions < most for _, _, most in requests])
+    survival = np.array([first * later**positions for first, later, _ in requests])
     raw = DEPTH_SPACE.zeros()
-    raw[DEPTH_SPACE.index("batch")] = 5
-    raw[DEPTH_SPACE.slice("survival_1", MAX_DEPTH)] = first * later ** np.arange(MAX_DEPTH)
-    components = Structure(6, coefficients, prices).components(raw)
+    raw[DEPTH_SPACE.index("batch")] = len(requests)
+    raw[DEPTH_SPACE.slice("survival_1", MAX_DEPTH)] = (survival * kept).mean(0)
+    raw[DEPTH_SPACE.slice("kept_1", MAX_DEPTH)] = kept.mean(0)
+    return raw
+
+
+@pytest.mark.parametrize("prices", [compute_prices(0.05), Prices(verified=1e-7, second=1e-5)])
+@pytest.mark.parametrize("content", [*CONTENTS, "unequal"])
+def test_components_match_brute_force(content, prices):
+    if content == "unequal":
+        mosts = {"easy": 5, "mixed": 2, "hard": 0}
+        requests = [(*CONTENTS[name], most) for name, most in mosts.items()]
+    else:
+        requests = [(*CONTENTS[content], MAX_DEPTH)] * 5
+    coefficients = (*COEFFICIENTS[:5], 0.0)
+    components = Structure(6, coefficients, prices).components(observed(requests))
     rng = np.random.default_rng(0)
     for depth in range(7):
-        expected = brute_force(first, later, 5, depth, coefficients, prices, rng)
+        expected = brute_force(requests, depth, coefficients, prices, rng)
         assert components[depth] == pytest.approx(expected, rel=0.03)
 
 

@@ -41,7 +41,7 @@ class Outputs:
             finish_reason=finish,
             kv_transfer_params=theirs,
         )
-        flight = Flight({}, 0, 0, 0, 0)
+        flight = Flight({}, (), 0, 0, 0)
         flight.launched = self.clock - 0.5
         outputs = {0: SimpleNamespace(outputs=[output])}
         self.adapter.land(Landing(flight, self.clock, []), outputs)  # type: ignore[arg-type]

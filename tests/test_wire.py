@@ -8,6 +8,7 @@ import pytest
 from factories import State, World, beat
 from flyball.inference import wire
 from flyball.inference.wire import (
+    SCHEMA,
     Command,
     FromController,
     FromEngine,
@@ -102,12 +103,12 @@ def test_a_damaged_message_is_refused_or_still_a_message(data: st.DataObject) ->
 @pytest.mark.parametrize(
     "data",
     [
-        b"\x81\xa6schema\x02" + b"\x00" * 8,
-        b"\x83\xa6schema\x02\xa4kind\xa7command\xa9arguments" + b"\x81\xa1a" * 100_000,
+        b"\x81\xa6schema\x03" + b"\x00" * 8,
+        b"\x83\xa6schema\x03\xa4kind\xa7command\xa9arguments" + b"\x81\xa1a" * 100_000,
         b"\x81\xa6other" + b"\x91" * 100_000,
         b"\xdf\xff\xff\xff\xff",
         b"\xdd\xff\xff\xff\xff",
-        b"\x82\xa6schema\x02\xa4kind\xa6beaten",
+        b"\x82\xa6schema\x03\xa4kind\xa6beaten",
     ],
 )
 def test_hostile_bytes_are_refused_with_the_reason(data: bytes) -> None:
@@ -134,7 +135,7 @@ def test_a_message_that_is_too_large_is_refused() -> None:
 
 
 def test_wrong_types_are_refused() -> None:
-    data = msgspec.msgpack.encode({"kind": "knob", "speed": "fast", "schema": 2})
+    data = msgspec.msgpack.encode({"kind": "knob", "speed": "fast", "schema": SCHEMA})
     with pytest.raises(WireError, match="speed"):
         decode(data, FromController)
 

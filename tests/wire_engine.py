@@ -86,6 +86,7 @@ class WireEngine:
         raw[DEPTH_SPACE.index("batch")] = 4.0
         raw[DEPTH_SPACE.index("depth")] = self.depth
         raw[DEPTH_SPACE.slice("survival_1", MAX_DEPTH)] = 0.5
+        raw[DEPTH_SPACE.slice("kept_1", MAX_DEPTH)] = 1.0
         raw[-1] = self.speed
         return raw.tobytes()
 
@@ -117,6 +118,7 @@ class WireEngine:
             prefill=0,
             context=requests * 100,
             finished=0,
+            checked=(requests,) * depth + (0,) * (MAX_DEPTH - depth),
             tried=tuple(tried),
             accepted=tuple(n // 2 for n in tried),
         )

@@ -18,14 +18,12 @@ from .arrivals import await_work, begin
 from .compiling import compiled
 from .estimates import learn_interval, start_estimates
 from .landing import land
-from .observing import observe
+from .observing import FLYBALL, observe
 from .planning import plan_step
 from .scheduling import schedule
-from .settings import PLANNERS
 from .state import Fleet, Record, World
 from .traces import Integers
 
-FLYBALL: Final = PLANNERS.index("flyball")
 LENGTH: Final = 128.0  # of outputs, tokens, before any was seen
 _OTHER: Final = 1.5  # as in inference.governor
 _IDLE: Final = 0.5

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from ...policies.spaces import MAX_DEPTH
-from ...policies.transition import COLUMN, Floats
+from ...policies.transition import ACCEPTED, CHECKED, COLUMN, TRIED, Floats
 from .adaspec import draft
 from .compiling import NOISE, compiled, draw_key, normal, uniform
 from .estimates import learn_verification
@@ -31,8 +30,9 @@ _VERIFIED: Final = COLUMN["verified"]
 _PREFILL: Final = COLUMN["prefill"]
 _CONTEXT: Final = COLUMN["context"]
 _FINISHED: Final = COLUMN["finished"]
-_TRIED: Final = len(COLUMN)
-_ACCEPTED: Final = _TRIED + MAX_DEPTH
+_CHECKED: Final[int] = CHECKED.start
+_TRIED: Final[int] = TRIED.start
+_ACCEPTED: Final[int] = ACCEPTED.start
 
 
 @compiled
@@ -117,6 +117,8 @@ def _decoded(request: Record, estimate: Record, totals: Record, counted: bool, r
     if drafts > 0:
         learn_verification(estimate, request, drafts, accepted)
         if counted:
+            for j in range(drafts):
+                row[_CHECKED + j] += 1.0
             for j in range(min(accepted + 1, drafts)):
                 row[_TRIED + j] += 1.0
             for j in range(accepted):

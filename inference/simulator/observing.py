@@ -8,8 +8,12 @@ from typing import Final
 from ...policies.spaces import CLASSES, DEPTH_SPACE, MAX_DEPTH, SPEED_INDEX, Array
 from .compiling import compiled
 from .estimates import add_survival, read_history, refresh
+from .settings import PLANNERS
 from .state import Record, Records, World
+from .steps import grid_factor
 from .traces import Integers
+
+FLYBALL: Final = PLANNERS.index("flyball")
 
 _BATCH: Final = DEPTH_SPACE.index("batch")
 _WAITING: Final = DEPTH_SPACE.index("waiting")
@@ -24,6 +28,7 @@ _DEPTH: Final = DEPTH_SPACE.index("depth")
 _ACCEPTANCE: Final = DEPTH_SPACE.index("acceptance_1")
 _SURVIVAL: Final = DEPTH_SPACE.index("survival_1")
 _HOPE: Final = DEPTH_SPACE.index("hope_1")
+_KEPT: Final = DEPTH_SPACE.index("kept_1")
 _SHARE: Final = DEPTH_SPACE.index("share_0")
 _FIRST: Final = DEPTH_SPACE.index("first_0")
 _LATER: Final = DEPTH_SPACE.index("later_0")
@@ -61,7 +66,27 @@ def observe(
     out[_SPEED] = speed
     refresh(estimate)
     _observe_acceptance(estimate, out)
-    _observe_requests(engine, requests, order, estimate, out)
+    _observe_requests(engine, requests, order, estimate, threshold(world, engine, speed), out)
+
+
+@compiled
+def threshold(world: World, engine: Record, speed: float) -> float:
+    """Survival from which on a draft's position is verified, as ``policies.allocation`` has it.
+
+    0 where nobody plans what is verified. Requests behind their objectives, which pay no dollars,
+    are taken as the others.
+    """
+    n = engine.decoding
+    if world.parameters[0].planner != FLYBALL or n == 0:
+        return 0.0
+    c = world.coefficients
+    alone = position = 1.0
+    if world.grid.size > 1:
+        alone = grid_factor(world.grid_batches, world.grid, math.log2(n), 0.0)
+        position = grid_factor(world.grid_batches, world.grid, math.log2(n), float(engine.held))
+    off = (c[0] + c[1] * n + c[5] * engine.context) * alone
+    cost = speed * c[3] * position / off + (1.0 - speed) / n
+    return float(max(engine.worth, 1.0) * cost)
 
 
 @compiled
@@ -85,17 +110,27 @@ def _observe_acceptance(estimate: Record, out: Array) -> None:
 
 @compiled
 def _observe_requests(
-    engine: Record, requests: Records, order: Integers, estimate: Record, out: Array
+    engine: Record,
+    requests: Records,
+    order: Integers,
+    estimate: Record,
+    least: float,
+    out: Array,
 ) -> None:
-    """Shares of the classes, and the survival of drafts for the requests that decode."""
+    """Shares of the classes, and for the requests that decode the survival of drafts.
+
+    Of those that are verified: from a least survival on.
+    """
     survival = out[_SURVIVAL : _SURVIVAL + MAX_DEPTH]
     hope = out[_HOPE : _HOPE + MAX_DEPTH]
     survival[:] = 0.0
     hope[:] = 0.0
+    kept = out[_KEPT : _KEPT + MAX_DEPTH]
+    kept[:] = 0.0
     out[_SHARE : _SHARE + CLASSES] = 0.0
     if engine.decoding == 0:
         out[_SHARE] = 1.0
-        add_survival(estimate, 0, 1.0, 1.0, survival, hope)
+        add_survival(estimate, 0, 1.0, 1.0, least, survival, hope, kept)
         return
     weight = 1.0 / engine.decoding
     for i in range(engine.running):
@@ -104,7 +139,10 @@ def _observe_requests(
             out[_SHARE + request.slot] += weight
             if request.tried == 0.0:
                 read_history(estimate, request)
-            add_survival(estimate, request.slot, request.frailty, weight, survival, hope)
+            slot, frailty = request.slot, request.frailty
+            add_survival(estimate, slot, frailty, weight, least, survival, hope, kept)
+    for j in range(MAX_DEPTH):  # counts so far, so that all are exactly 1
+        kept[j] *= weight
 
 
 @compiled

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from ...policies.slo import NO_SLO
-from ...policies.spaces import check_depth
+from ...policies.spaces import MAX_DEPTH, check_depth
 from ..governor import Governor, Load
-from ..interval import Flight
+from ..interval import Flight, checked_of
 from ..link import Link
 from ..objectives import with_verdict
 from ..requests import RequestState
@@ -215,21 +215,23 @@ class Adapter:
     def _flight(self, scheduler: Scheduler, output: SchedulerOutput) -> Flight:
         requests: dict[str, RequestState] = {}
         drafts = output.scheduled_spec_decode_tokens
-        verified = prefill = context = remaining = 0
+        lengths = [0] * (MAX_DEPTH + 1)
+        prefill = context = remaining = 0
         for request_id, tokens in output.num_scheduled_tokens.items():
             request = scheduler.requests[request_id]
             before = request.num_computed_tokens - tokens  # vLLM has already added this step's
-            positions = 1 + len(drafts.get(request_id, ()))
+            length = len(drafts.get(request_id, ()))
             # Beyond that it is a prompt, or outputs computed anew after a preemption; a part of
             # those may be as short as a step of decoding.
-            if before < request.num_prompt_tokens or tokens > positions or request.is_prefill_chunk:
+            anew = tokens > 1 + length or request.is_prefill_chunk
+            if anew or before < request.num_prompt_tokens:
                 prefill += tokens
                 continue
             requests[request_id] = self._state(request_id)
-            verified += positions
+            lengths[length] += 1
             context += before
             remaining += request.max_tokens + request.num_prompt_tokens - before
-        return Flight(requests, verified, prefill, context, remaining)
+        return Flight(requests, checked_of(lengths), prefill, context, remaining)
 
     def _state(self, request_id: str) -> RequestState:
         state = self._states.get(request_id)

@@ -10,9 +10,9 @@ from msgspec import Meta
 
 from ..policy import Choice, Integers
 from ..spaces import MAX_DEPTH, Array
-from ..transition import COLUMN, Floats
+from ..transition import ACCEPTED, COLUMN, TRIED, Floats
 from .base import CataloguePolicy
-from .objective import ACCEPTANCE, ACCEPTED, TRIED, first_peak, worth
+from .objective import ACCEPTANCE, first_peak, worth
 from .options import OfObjective, Options
 
 STEPS_PER_DECISION: Final = 8

@@ -9,9 +9,8 @@ from msgspec import Meta
 
 from ..policy import Choice, Integers
 from ..spaces import Array
-from ..transition import COLUMN, Floats
+from ..transition import ACCEPTED, COLUMN, TRIED, Floats
 from .base import CataloguePolicy
-from .objective import ACCEPTED, TRIED
 from .options import Options, refusal
 
 _FORM = "rising depths from 1 such as 1,3,7; those above k_max count as k_max"

@@ -11,18 +11,14 @@ from ..policy import Integers
 from ..prices import cost, latency
 from ..spaces import DEPTH_SPACE, MAX_DEPTH, SPEED_INDEX, Array
 from ..structure import Structure
-from ..transition import COLUMN, Floats
+from ..transition import Floats
 from .options import Objective
 
 BATCH: Final = DEPTH_SPACE.index("batch")
 CONTEXT: Final = DEPTH_SPACE.index("context")
 ACCEPTANCE: Final = DEPTH_SPACE.slice("acceptance_1", MAX_DEPTH)
 SURVIVAL: Final = DEPTH_SPACE.slice("survival_1", MAX_DEPTH)
-
-"""Where the scalars of an outcome row are."""
-
-TRIED: Final = slice(len(COLUMN), len(COLUMN) + MAX_DEPTH)
-ACCEPTED: Final = slice(TRIED.stop, TRIED.stop + MAX_DEPTH)
+KEPT: Final = DEPTH_SPACE.slice("kept_1", MAX_DEPTH)
 
 BUCKETS: Final = 9
 """Batch sizes 1, 2-3, 4-7, ..., 256 and more."""
@@ -52,6 +48,7 @@ def worth(structure: Structure, raw: Array, survival: npt.ArrayLike, objective: 
     """
     state = raw.copy()
     state[:, SURVIVAL] = survival
+    state[:, KEPT] = 1.0  # whose survival it is does not say who is cut short
     components = structure.components(state)
     if objective == "throughput":
         return 1.0 / components[..., 0]

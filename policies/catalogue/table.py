@@ -13,7 +13,7 @@ from ..policy import Choice, Integers
 from ..spaces import DEPTH_SPACE, MAX_DEPTH, SPEED_INDEX, Array
 from ..structure import Structure
 from .base import CataloguePolicy
-from .objective import BATCH, CONTEXT, SURVIVAL, weighed
+from .objective import BATCH, CONTEXT, KEPT, SURVIVAL, weighed
 from .options import Objective, OfObjective, Options, refusal
 
 LARGEST: Final = 256
@@ -79,6 +79,7 @@ def predicted(structure: Structure) -> Array:
     raw: npt.NDArray[np.float32] = np.zeros((LARGEST, DEPTH_SPACE.size), np.float32)
     raw[:, BATCH] = np.arange(1, LARGEST + 1)
     raw[:, CONTEXT] = MEAN_CONTEXT
+    raw[:, KEPT] = 1.0
     raw[:, SURVIVAL] = MEAN_ACCEPTANCE ** np.arange(1, MAX_DEPTH + 1)
     return structure.components(raw)
 
