@@ -68,7 +68,7 @@ class Drafts:
         Args:
             requests: those that run.
             share: of each class among them.
-            thresholds: survival from which on a position of theirs is verified, shape
+            thresholds: hope from which on a position of theirs is verified, shape
                 (len(requests),) or one for all; 0 where all that is drafted is verified.
         """
         estimator = self.estimator

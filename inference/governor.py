@@ -24,7 +24,7 @@ from ..policies.prices import compute_prices
 from ..policies.slo import DEFAULT_CLASSES, NO_SLO, SloClasses
 from ..policies.snapshot import SnapshotError
 from ..policies.spaces import CLASSES, DEPTH_SPACE, check_depth
-from ..policies.transition import Decision, Reason, Transition
+from ..policies.transition import Decision, Floats, Reason, Transition
 from .attainment import Attainment
 from .drafts import Drafts
 from .guard import Guard
@@ -432,9 +432,27 @@ class Governor:
             flight.remaining / decoding if flight else 0.0,
             self.planner.slack,
             self._current.decision.applied if self._current else self.info.static_depth,
-            *self.drafts.observe(requests.values(), share),
+            *self.drafts.observe(requests.values(), share, self._thresholds(orders)),
             speed,
         ]
+
+    def _thresholds(self, orders: Orders) -> Floats | float:
+        """Hope from which on the drafts of running requests are verified; 0 for all of them."""
+        flight, runner = self._flight, orders.runner
+        if (
+            not (flight and flight.requests)
+            or runner is None
+            or not runner.snapshot.meta.linear
+            or orders.policy is not None
+            or orders.pinned is not None
+            or orders.mode not in _GOVERNING
+        ):
+            return 0.0
+        states = list(flight.requests.values())
+        depth = self._current.decision.applied if self._current else self.info.static_depth
+        context = flight.context / len(states)
+        structure = runner.snapshot.structure
+        return self.planner.thresholds(states, structure, orders.speed, depth, context)
 
     def _report(self, interval: Interval) -> None:
         """Send an interval that is complete and taught something."""

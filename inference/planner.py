@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 
 from ..policies.admission import LEAST, admission, first_due, is_patient, prompt_tokens
-from ..policies.allocation import allocate
+from ..policies.allocation import allocate, costs
 from ..policies.slack import OBJECTIVES, TERMS, TTFT, slack
 from ..policies.spaces import MAX_DEPTH
 from ..policies.step_time import FEATURES
@@ -107,16 +107,17 @@ class Planner:
         pace, credit = self._slack(states, now)
         lengths = np.empty(len(states), np.int64)
         coefficients = structure.coefficients
-        prices = structure.prices
+        survival, hope = self._outlook(states)
         deeper, self._rate, seconds, limit = allocate(
-            self._survival(states),
+            survival,
+            hope,
             np.array(step.drafted, np.int64),
             np.array([speed if s.speed is None else s.speed for s in states]),
             pace,
             credit,
             _seconds(coefficients.tolist(), len(states), context),
             structure.factors(len(states)),
-            np.array((prices.verified, prices.drafted, prices.second)),
+            _prices(structure),
             depth,
             self._rate,
             lengths,
@@ -130,6 +131,31 @@ class Planner:
         if not cut:
             return Plan(depth, None, tokens, order)
         return Plan(deeper, lengths.tolist(), tokens, order)
+
+    def thresholds(
+        self,
+        states: Sequence[RequestState],
+        structure: Structure,
+        speed: float,
+        depth: int,
+        context: float,
+    ) -> Floats:
+        """Hope from which on positions of some requests are verified, shape (n,).
+
+        Args:
+            states: of the requests, at least one.
+            structure: step times and prices.
+            speed: the knob.
+            depth: that is drafted.
+            context: mean cached tokens of requests that decode.
+        """
+        n = len(states)
+        speeds = np.array([speed if s.speed is None else s.speed for s in states])
+        seconds = _seconds(structure.coefficients.tolist(), n, context)
+        prices = _prices(structure)
+        mean = float(speeds.mean())
+        position, dollars, _ = costs(n, mean, seconds, structure.factors(n), prices, depth)
+        return self._rate * (position + (1.0 - speeds) * dollars)
 
     def verified_by(self, policy: LivePolicy, step: Step, context: float) -> list[int] | None:
         """What a policy of the catalogue has verified of each request; None for all.
@@ -149,14 +175,14 @@ class Planner:
         structure = policy.structure
         seconds = _seconds(structure.coefficients.tolist(), len(states), context)
         factors = structure.factors(len(states))
-        return policy.verify(self._survival(states), depth, seconds, factors)
+        return policy.verify(self._outlook(states)[0], depth, seconds, factors)
 
-    def _survival(self, states: Sequence[RequestState]) -> Floats:
-        """P(positions 1..j all accepted) of each, shape (n, MAX_DEPTH)."""
+    def _outlook(self, states: Sequence[RequestState]) -> Floats:
+        """Survival and hope of each, shape (2, n, MAX_DEPTH)."""
         for state in states:
             if not state.tried:
                 state.read(self._estimator)
-        return self._estimator.survival([s.slot for s in states], [s.frailty for s in states])
+        return self._estimator.outlook([s.slot for s in states], [s.frailty for s in states])
 
     def _slack(self, states: Sequence[RequestState], now: float) -> tuple[Floats, Floats]:
         """Pace and credit of each; notes which objectives are given up."""
@@ -238,7 +264,7 @@ class Planner:
         prompt_tokens(1.0, 1.0, 1.0, 0.0, LEAST, self._most_tokens)
         survival, factors = np.ones((1, MAX_DEPTH)), np.ones(2)
         three = np.ones(3)
-        allocate(survival, ones, one, one, one, three, factors, three, 1, 1.0, ones)
+        allocate(survival, survival, ones, one, one, one, three, factors, three, 1, 1.0, ones)
 
 
 def _seconds(coefficients: list[float], batch: int, context: float) -> Floats:
@@ -246,6 +272,12 @@ def _seconds(coefficients: list[float], batch: int, context: float) -> Floats:
     c = coefficients
     base = c[0] + batch * (c[_REQUESTS] + c[_CONTEXT] * context)
     return np.array((base, c[_DEPTH], c[_DRAFTED]))
+
+
+def _prices(structure: Structure) -> Floats:
+    """Per position verified, per position drafted, per second."""
+    prices = structure.prices
+    return np.array((prices.verified, prices.drafted, prices.second))
 
 
 _INSTANT: Final = 1e-9  # seconds per prompt token that is divided by

@@ -24,7 +24,7 @@ Integers = npt.NDArray[np.int64]
 PATIENCE: Final = 30.0
 """Seconds after which a request that no objective hurries is due all the same."""
 
-TURN: Final = 4
+TURN: Final = 6
 """Admissions of which one goes to whoever has waited longest, if for more than ``PATIENCE``."""
 
 CAUTION: Final = 0.85

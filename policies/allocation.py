@@ -1,12 +1,13 @@
 """How many drafts each request has verified, step by step, compiled.
 
 A position costs the time that it adds to the step, which all requests wait for, and its dollars. It
-is worth that while what it brings, the probability that it is accepted and all before it, times
-the tokens that the batch gets for its costs, is more. As survival falls from position to
+is worth that while what it brings, the probability that it is accepted and all before it, is more
+than the tokens that the batch gets for the same costs. As survival falls from position to
 position, taking what is worth it is taking the best first, token by token, until one more costs
 more than it brings: for a given depth that is the optimum of a ratio (Dinkelbach 1967, Management
-Science 13). No draft is looked at: what is chosen depends on what was accepted before, so the
-output is the target's at every temperature.
+Science 13). What a position may be worth at best decides, or what was once taken for little would
+never be looked at again. No draft is looked at: what is chosen depends on what was accepted before,
+so the output is the target's at every temperature.
 
 A request that is behind its objective is served as if its speed were 1: first what urgent requests
 need. AdaSpec (2025, arXiv 2503.05096) chooses by the drafter's confidence in the very tokens, which
@@ -30,6 +31,7 @@ Integers = npt.NDArray[np.int64]
 @compiled
 def allocate(
     survival: Floats,
+    hope: Floats,
     drafts: Integers,
     speeds: Floats,
     pace: Floats,
@@ -45,6 +47,7 @@ def allocate(
 
     Args:
         survival: P(positions 1..j all accepted), shape (n, D).
+        hope: what survival may be at best, shape (n, D).
         drafts: made for each request, shape (n,), at most D.
         speeds: the requests' own, in [0, 1], shape (n,).
         pace: seconds that a token may take, infinite without an objective; shape (n,).
@@ -69,15 +72,8 @@ def allocate(
         hurry = pace[i] < math.inf and credit[i] < step
         urgent += hurry
         speed += 1.0 if hurry else speeds[i]
-    speed /= n
-    off = seconds[0] * factors[0]
-    spent = n * prices[0] + prices[2] * off
-    second = speed / off + (1.0 - speed) * prices[2] / spent  # cost of one
-    position = seconds[2] * factors[depth] * second  # the part that does not depend on whose it is
-    dollars = prices[0] / spent
-    cost = 1.0 + depth * (
-        seconds[1] * factors[depth] * second + (1.0 - speed) * n * prices[1] / spent
-    )
+    position, dollars, of_pass = costs(n, speed / n, seconds, factors, prices, depth)
+    cost = 1.0 + depth * of_pass
     tokens = float(n)
     verified = 0
     limit = math.inf
@@ -86,11 +82,11 @@ def allocate(
         its = position + (0.0 if hurry else 1.0 - speeds[i]) * dollars
         alive = k = 0
         got = 1.0
-        while alive < depth and survival[i, alive] >= rate * its:
+        while alive < depth and hope[i, alive] >= rate * its:
             tokens += survival[i, alive]
             alive += 1
             cost += its
-        while k < drafts[i] and survival[i, k] >= rate * its:
+        while k < drafts[i] and hope[i, k] >= rate * its:
             got += survival[i, k]
             k += 1
         lengths[i] = k
@@ -100,6 +96,31 @@ def allocate(
         depth = max(depth, _quickest(survival, pace, credit, seconds, factors, step))
     total = (seconds[0] + seconds[1] * depth + seconds[2] * verified) * factors[depth]
     return depth, tokens / cost, total, limit
+
+
+@compiled
+def costs(
+    n: int, speed: float, seconds: Floats, factors: Floats, prices: Floats, depth: int
+) -> tuple[float, float, float]:
+    """Costs at a depth, in those of a step of n requests without speculation.
+
+    Args:
+        n: requests, at least one.
+        speed: the mean of theirs.
+        seconds: as ``allocate`` takes them, and all that follows.
+        factors: on the sum of those, by depth.
+        prices: dollars per position verified, per position drafted, per second.
+        depth: that is drafted.
+
+    Returns:
+        Of verifying one position: its time, which all wait for; its dollars, which count as far as
+        its own request's speed is below 1. Of one pass of the drafter.
+    """
+    off = seconds[0] * factors[0]
+    spent = n * prices[0] + prices[2] * off
+    second = speed / off + (1.0 - speed) * prices[2] / spent
+    of_pass = seconds[1] * factors[depth] * second + (1.0 - speed) * n * prices[1] / spent
+    return seconds[2] * factors[depth] * second, prices[0] / spent, of_pass
 
 
 @compiled

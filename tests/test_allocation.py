@@ -30,7 +30,7 @@ def divided(
     drafts = np.broadcast_to(np.int64(drafts), (n,)).copy()
     for _ in range(rounds):
         deeper, rate, total, limit = allocate(
-            survival, drafts, *each, seconds, factors, prices, depth, rate, lengths
+            survival, survival, drafts, *each, seconds, factors, prices, depth, rate, lengths
         )
     return lengths.tolist(), deeper, rate, total, limit
 

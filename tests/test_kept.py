@@ -34,9 +34,9 @@ def test_what_is_kept_is_what_each_request_would_verify(acceptances, data) -> No
     seen, n = outlook(acceptances), len(acceptances)
     thresholds = np.array(data.draw(st.lists(st.floats(0.0, 1.5), min_size=n, max_size=n)))
     emitted, verified = np.ones(MAX_DEPTH + 1), np.zeros(MAX_DEPTH + 1)
-    for survival, threshold in zip(seen[0], thresholds, strict=True):
+    for survival, hope, threshold in zip(*seen, thresholds, strict=True):
         length = 0
-        while length < MAX_DEPTH and survival[length] >= threshold:
+        while length < MAX_DEPTH and hope[length] >= threshold:
             length += 1
         for depth in range(MAX_DEPTH + 1):
             emitted[depth] += survival[: min(length, depth)].sum() / n

@@ -141,14 +141,14 @@ def add_survival(
 ) -> None:
     """Add a request's P(positions 1..j all accepted), times a weight, to ``out[j - 1]``.
 
-    And what it may be at best to ``best[j - 1]``, and 1 to ``kept[j - 1]``; all from survival at
+    And what it may be at best to ``best[j - 1]``, and 1 to ``kept[j - 1]``; all from hope at
     the threshold on, as ``policies.kept`` has it.
     """
     alive = hope = weight
     for j in range(MAX_DEPTH):
         alive *= 1.0 - min(estimate.hazards[slot, j] * frailty, 1.0)
         hope *= 1.0 - min(estimate.hopeful[slot, j] * frailty, 1.0)
-        if alive < weight * threshold:
+        if hope < weight * threshold:
             break
         out[j] += alive
         best[j] += hope

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from typing import Final
 
+import numpy as np
+
+from ...policies.allocation import costs
 from ...policies.spaces import CLASSES, DEPTH_SPACE, MAX_DEPTH, SPEED_INDEX, Array
 from .compiling import compiled
 from .estimates import add_survival, read_history, refresh
 from .settings import PLANNERS
 from .state import Record, Records, World
-from .steps import grid_factor
+from .steps import depth_factors
 from .traces import Integers
 
 FLYBALL: Final = PLANNERS.index("flyball")
@@ -71,7 +74,7 @@ def observe(
 
 @compiled
 def threshold(world: World, engine: Record, speed: float) -> float:
-    """Survival from which on a draft's position is verified, as ``policies.allocation`` has it.
+    """Hope from which on a draft's position is verified, as ``policies.allocation`` has it.
 
     0 where nobody plans what is verified. Requests behind their objectives, which pay no dollars,
     are taken as the others.
@@ -80,13 +83,10 @@ def threshold(world: World, engine: Record, speed: float) -> float:
     if world.parameters[0].planner != FLYBALL or n == 0:
         return 0.0
     c = world.coefficients
-    alone = position = 1.0
-    if world.grid.size > 1:
-        alone = grid_factor(world.grid_batches, world.grid, math.log2(n), 0.0)
-        position = grid_factor(world.grid_batches, world.grid, math.log2(n), float(engine.held))
-    off = (c[0] + c[1] * n + c[5] * engine.context) * alone
-    cost = speed * c[3] * position / off + (1.0 - speed) / n
-    return float(max(engine.worth, 1.0) * cost)
+    seconds = np.array([c[0] + c[1] * n + c[5] * engine.context, c[2], c[3]])
+    prices = np.array([1.0, world.parameters[0].parameter_ratio, 0.0])
+    position, dollars, _ = costs(n, speed, seconds, depth_factors(world, n), prices, engine.held)
+    return float(max(engine.worth, 1.0) * (position + (1.0 - speed) * dollars))
 
 
 @compiled
@@ -119,7 +119,7 @@ def _observe_requests(
 ) -> None:
     """Shares of the classes, and for the requests that decode the survival of drafts.
 
-    Of those that are verified: from a least survival on.
+    Of those that are verified: from a least hope on.
     """
     survival = out[_SURVIVAL : _SURVIVAL + MAX_DEPTH]
     hope = out[_HOPE : _HOPE + MAX_DEPTH]

@@ -15,7 +15,7 @@ from ...policies.slack import slack
 from ...policies.spaces import MAX_DEPTH
 from .compiling import compiled
 from .state import Record, Records, World
-from .steps import grid_factor
+from .steps import depth_factors
 from .traces import Integers
 
 
@@ -85,7 +85,7 @@ def _allocate(
     if n == 0:
         return
     pace, credit, missed = np.empty(n), np.empty(n), np.empty(n, np.int64)
-    survival, terms = np.empty((n, MAX_DEPTH)), np.empty((n, 6))
+    survival, hope, terms = np.empty((n, MAX_DEPTH)), np.empty((n, MAX_DEPTH)), np.empty((n, 6))
     drafts, lengths = np.empty(n, np.int64), np.empty(n, np.int64)
     for i in range(n):
         request = requests[who[i]]
@@ -93,20 +93,19 @@ def _allocate(
         terms[i, 0], terms[i, 1], terms[i, 2] = slo.ttft, slo.tpot, slo.deadline
         terms[i, 3], terms[i, 4], terms[i, 5] = request.arrival, request.first, request.emitted
         drafts[i] = request.drafts
-        alive = 1.0
+        alive = best = 1.0
         for j in range(MAX_DEPTH):
             alive *= 1.0 - min(estimate.hazards[request.slot, j] * request.frailty, 1.0)
-            survival[i, j] = alive
+            best *= 1.0 - min(estimate.hopeful[request.slot, j] * request.frailty, 1.0)
+            survival[i, j], hope[i, j] = alive, best
     slack(terms, max(engine.length, 1.0), engine.clock, pace, credit, missed)
     c = world.coefficients
     seconds = np.array([c[0] + c[1] * n + c[5] * context, c[2], c[3]])
-    factors = np.ones(p.k_max + 1)
-    if world.grid.size > 1:
-        for k in range(len(factors)):
-            factors[k] = grid_factor(world.grid_batches, world.grid, math.log2(n), float(k))
+    factors = depth_factors(world, n)
     prices = np.array([1.0, p.parameter_ratio, 0.0])
     engine.depth, engine.worth, step, limit = allocate(
         survival,
+        hope,
         drafts,
         np.full(n, speed),
         pace,

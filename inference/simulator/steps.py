@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from ...policies.transition import Floats
 from .compiling import compiled
 from .state import World
@@ -31,6 +33,16 @@ def expected_seconds(
         batch = max(decoding, 1)
         seconds *= grid_factor(world.grid_batches, world.grid, math.log2(batch), drafted / batch)
     return float(seconds)
+
+
+@compiled
+def depth_factors(world: World, batch: int) -> Floats:
+    """The correction at a batch size by depth, shape (k_max + 1,)."""
+    factors = np.ones(world.parameters[0].k_max + 1)
+    if world.grid.size > 1:
+        for k in range(len(factors)):
+            factors[k] = grid_factor(world.grid_batches, world.grid, math.log2(batch), float(k))
+    return factors
 
 
 @compiled
