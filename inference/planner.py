@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from ..policies.admission import LEAST, admission, first_due, is_patient, prompt_tokens
+from ..policies.admission import admission, first_due, is_patient, prompt_tokens
 from ..policies.allocation import allocate, costs
 from ..policies.slack import OBJECTIVES, TERMS, TTFT, slack
 from ..policies.spaces import MAX_DEPTH
@@ -125,9 +125,7 @@ class Planner:
         tokens = None
         if limit < math.inf:
             per_token = max(float(coefficients[_PREFILL]), _INSTANT)
-            tokens = prompt_tokens(
-                limit, seconds, per_token, self._pressure, LEAST, self._most_tokens
-            )
+            tokens = prompt_tokens(limit, seconds, per_token, self._pressure, self._most_tokens)
         if not cut:
             return Plan(depth, None, tokens, order)
         return Plan(deeper, lengths.tolist(), tokens, order)
@@ -261,7 +259,7 @@ class Planner:
         one, ones = np.ones(1), np.ones(1, np.int64)
         slack(np.ones((1, len(TERMS))), 1.0, 0.0, one, one, ones)
         admission(one, one, one, 0.0, 1.0, 1.0, 0, 0.0, ones)
-        prompt_tokens(1.0, 1.0, 1.0, 0.0, LEAST, self._most_tokens)
+        prompt_tokens(1.0, 1.0, 1.0, 0.0, self._most_tokens)
         survival, factors = np.ones((1, MAX_DEPTH)), np.ones(2)
         three = np.ones(3)
         allocate(survival, survival, ones, one, one, one, three, factors, three, 1, 1.0, ones)

@@ -142,28 +142,27 @@ def is_patient(arrived: float, now: float) -> bool:
 
 @compiled
 def prompt_tokens(
-    limit: float, seconds: float, per_token: float, pressure: float, least: int, most: int
+    limit: float, seconds: float, per_token: float, pressure: float, most: int
 ) -> int:
     """Most prompt tokens of a step.
 
-    As many as leave decoding requests within their objectives, but as many as first tokens need.
+    As many as leave decoding requests within their objectives, but as many as first tokens need;
+    and no fewer than run in the time that the step takes anyway: prompts in small pieces would hold
+    back more than they spare, as fewer requests would share each step.
 
     Args:
         limit: seconds that the step may take; infinite where nobody minds.
         seconds: that it takes without prompts.
         per_token: seconds per prompt token.
         pressure: prompt tokens per second that are needed.
-        least: tokens that prompts get in any case.
         most: the engine's own bound.
     """
     if limit == math.inf:
         return most
-    share = min(pressure * per_token, _MOST_SHARE)
+    share = min(max(pressure * per_token, _LEAST_SHARE), _MOST_SHARE)
     tokens = max((limit - seconds) / per_token, share / (1.0 - share) * seconds / per_token)
-    return int(min(max(tokens, least), most))
+    return int(min(tokens, most))
 
 
-LEAST: Final = 64
-"""Prompt tokens of a step at least: a prompt that is admitted gets on."""
-
+_LEAST_SHARE: Final = 0.5
 _MOST_SHARE: Final = 0.9

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from flyball.policies.admission import (
     CAUTION,
-    LEAST,
     PATIENCE,
     TURN,
     admission,
@@ -129,12 +128,16 @@ def test_due_by_objective_or_by_patience():
 
 
 def test_prompts_get_what_objectives_leave():
-    assert prompt_tokens(math.inf, 0.02, 1e-4, 0.0, LEAST, 2048) == 2048
-    assert prompt_tokens(0.05, 0.02, 1e-4, 0.0, LEAST, 2048) == 300
-    assert prompt_tokens(0.01, 0.02, 1e-4, 0.0, LEAST, 2048) == LEAST
-    assert prompt_tokens(9.0, 0.02, 1e-4, 0.0, LEAST, 2048) == 2048
+    assert prompt_tokens(math.inf, 0.02, 1e-4, 0.0, 2048) == 2048
+    assert prompt_tokens(0.05, 0.02, 1e-4, 0.0, 2048) == 300
+    assert prompt_tokens(9.0, 0.02, 1e-4, 0.0, 2048) == 2048
+
+
+def test_prompts_get_at_least_the_time_that_decoding_takes():
+    assert prompt_tokens(0.01, 0.02, 1e-4, 0.0, 2048) == pytest.approx(200, abs=1)
+    assert prompt_tokens(-9.0, 0.02, 1e-4, 0.0, 150) == 150
 
 
 def test_first_tokens_that_press_get_what_they_need():
-    # Half of the time: as long as the step takes without prompts.
-    assert prompt_tokens(0.01, 0.02, 1e-4, 5000.0, LEAST, 2048) == pytest.approx(200, abs=1)
+    # Three quarters of the time: three times as long as the step takes without prompts.
+    assert prompt_tokens(0.01, 0.02, 1e-4, 7500.0, 2048) == pytest.approx(600, abs=1)

@@ -453,7 +453,10 @@ def test_options_that_a_benchmark_would_not_use_are_refused(run: Run, tmp_path: 
     file = tmp_path / "file"
     file.touch()
     for words, says in (
-        (("overhead", "--trace", "x"), "--trace is an option of `flyball bench depth` alone"),
+        (
+            ("overhead", "--trace", "x"),
+            "--trace is no option of `overhead` but of `depth` and `slo`",
+        ),
         (("depth", "--rounds", "2"), "--rounds is for --engine vllm, not for simulator"),
         (("depth", "--engine", "vllm", "--seeds", "2"), "--seeds is for --engine simulator"),
         (("depth", "--engine", "vllm", "--trace", "x"), "--trace is for --engine simulator"),
@@ -491,4 +494,4 @@ def test_options_of_a_live_comparison_are_refused_before_it_starts(
     broken = tmp_path / "tally.json"
     broken.write_text("{}")
     assert "is no record" in run.refused(*live, "--resume", str(broken))
-    assert "an option of `flyball bench depth` alone" in run.refused("bench", "overhead", "--guard")
+    assert "no option of `overhead` but of `depth`" in run.refused("bench", "overhead", "--guard")

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from ...policies.admission import LEAST, admission, first_due, prompt_tokens
+from ...policies.admission import admission, first_due, prompt_tokens
 from ...policies.allocation import allocate
 from ...policies.slack import slack
 from ...policies.spaces import MAX_DEPTH
@@ -119,6 +119,4 @@ def _allocate(
     )
     for i in range(n):
         requests[who[i]].drafts = lengths[i]
-    engine.prompt_tokens = prompt_tokens(
-        limit, step, c[4], pressure, LEAST, p.max_num_batched_tokens
-    )
+    engine.prompt_tokens = prompt_tokens(limit, step, c[4], pressure, p.max_num_batched_tokens)
