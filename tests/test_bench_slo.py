@@ -220,7 +220,7 @@ def test_sizes_of_runs() -> None:
     usual, live = SloOptions(traces=PATH), SloOptions(traces=PATH, engine="vllm")
     assert (usual.sized_seconds, usual.sized_seeds) == (600.0, 5)
     assert (usual.sized_loads, usual.sized_scales) == (LOADS, SCALES)
-    assert (live.sized_seconds, live.sized_rounds) == (50.0, 2)
+    assert (live.sized_seconds, live.sized_rounds) == (40.0, 2)
     assert (live.sized_loads, live.sized_scales) == ((0.9,), (1.0,))
     quick = SloOptions(traces=PATH, engine="vllm", quick=True, rounds=5)
     assert (quick.sized_seconds, quick.sized_rounds) == (20.0, 1)

@@ -17,7 +17,7 @@ SCALES: Final = (0.8, 1.0, 1.2)
 _QUICK_LOADS: Final = (0.5, 0.9, 1.25)
 _LIVE_LOADS: Final = (0.9,)
 _SHORTEST: Final = {"vllm": 10.0, "simulator": 30.0}  # seconds
-_USUAL: Final = {"vllm": (50.0, 20.0), "simulator": (600.0, 120.0)}  # seconds, and with quick
+_USUAL: Final = {"vllm": (40.0, 20.0), "simulator": (600.0, 120.0)}  # seconds, and with quick
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class SloOptions(EngineOptions):
     """of the traffic, on the simulator, each a window of the trace of its own; 1 with quick"""
     seconds: float | None = None
     """of every window, simulated: 600 by default, 120 with quick; live of every arm at every load
-    and scale: 50, or 20"""
+    and scale: 40, or 20"""
     rounds: int = 2
     """turns of every arm, live, each with requests of its own; 1 with quick"""
     k_max: int = 7

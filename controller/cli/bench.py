@@ -47,7 +47,7 @@ def bench(
         float | None,
         typer.Option(
             help="Of every trace: for depth, simulated, all by default; for slo 600. Live, slo: "
-            "of every arm; 50 by default."
+            "of every arm; 40 by default."
         ),
     ] = None,
     rounds: Annotated[
