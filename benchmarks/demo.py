@@ -16,7 +16,8 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
-from ..inference.load import LoadSettings, RequestRecord
+from ..inference.asking import RequestRecord
+from ..inference.load import LoadSettings
 from ..policies.prices import Prices, compute_prices
 from .arms import ARMS, PHASES, SPEEDS, Arm, Phase, Slice, slice_of
 from .engines import models

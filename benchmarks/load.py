@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from ..inference.load import LoadError, LoadSettings, RequestRecord
+from ..inference.asking import LoadError, RequestRecord
+from ..inference.load import LoadSettings
 from ..inference.traffic import Traffic
 
 

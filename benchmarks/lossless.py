@@ -27,7 +27,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..inference.load import LoadSettings, RequestRecord, prompt_stream, run_load
+from ..inference.asking import RequestRecord
+from ..inference.load import LoadSettings, prompt_stream, run_load
 from ..inference.models.prompts import Prompt, prompts
 from ..inference.vllm.server import EngineProcess
 from ..inference.wire import Mode, parse_address

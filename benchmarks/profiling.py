@@ -18,9 +18,10 @@ from random import Random
 from typing import Final
 
 from ..inference import identity
+from ..inference.asking import RequestRecord
 from ..inference.conditions import collect, meant
 from ..inference.fit import fit, held_out
-from ..inference.load import LoadSettings, RequestRecord, prompt_stream
+from ..inference.load import LoadSettings, prompt_stream
 from ..inference.models.prompts import Prompt
 from ..inference.profile import Condition, Profile, check
 from ..inference.traffic import Traffic

@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import httpx
-import msgspec
 
 from ..policies.slo import NO_SLO, Slo
+from .asking import LoadError, RequestRecord, ask, completion, served_model
 from .models.prompts import Prompt, prompts
-from .objectives import SERVED, as_headers
 
 WORKLOADS: Final[dict[str, tuple[str, ...]]] = {
     "code": ("code",),
@@ -27,13 +26,8 @@ WORKLOADS: Final[dict[str, tuple[str, ...]]] = {
 _POOL: Final = 64  # prompts per content class, used in turn
 _PAUSE: Final = 0.2  # seconds before the next request after one that failed
 
-
 Objectives = Callable[[int, str], Slo]
 """The objectives of a request, by its number and the content class of its prompt."""
-
-
-class LoadError(ValueError):
-    """Traffic that cannot be made, with the reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,52 +83,6 @@ def by_class(objectives: Mapping[str, Slo]) -> Objectives:
     return lambda _, content_class: objectives.get(content_class, NO_SLO)
 
 
-@dataclass(slots=True)
-class RequestRecord:
-    """One request.
-
-    Attributes:
-        number: counts from 0 in the order of sending; the same seed gives the same prompts.
-        content_class: of its prompt.
-        start: when it was sent, seconds of ``time.perf_counter``.
-        first: when its first token came; NaN without streaming.
-        end: when it was complete or had failed.
-        tokens: generated, by the engine's own count.
-        error: why it failed; None if it did not.
-        token_ids: generated ids, if asked for.
-        slo: its objectives.
-        served: what the server says of them, such as "met" or "best-effort; missed=tpot"; "" for
-            nothing.
-    """
-
-    number: int
-    content_class: str
-    start: float
-    first: float = float("nan")
-    end: float = float("nan")
-    tokens: int = 0
-    error: str | None = None
-    token_ids: list[int] | None = None
-    slo: Slo = NO_SLO
-    served: str = ""
-
-
-class _Usage(msgspec.Struct):
-    completion_tokens: int = 0
-
-
-class _Choice(msgspec.Struct):
-    token_ids: list[int] | None = None
-
-
-class _Completion(msgspec.Struct):
-    usage: _Usage | None = None
-    choices: list[_Choice] = []
-
-
-_decoder = msgspec.json.Decoder(_Completion)
-
-
 def prompt_stream(workload: str, seed: int, pool: int = _POOL) -> Iterator[Prompt]:
     """Endless prompts of a workload, its classes in turn; the same seed gives the same.
 
@@ -178,7 +126,7 @@ class Load:
         async with httpx.AsyncClient(
             base_url=self.settings.url, limits=limits, timeout=timeout, trust_env=False
         ) as client:
-            model = await _model(client)
+            model = await served_model(client)
             clients = [
                 asyncio.create_task(self._client(client, model))
                 for _ in range(self.settings.concurrency)
@@ -204,86 +152,28 @@ class Load:
             slo = self.settings.slo(self._sent, prompt.content_class)
             record = RequestRecord(self._sent, prompt.content_class, time.perf_counter(), slo=slo)
             self._sent += 1
-            await self._request(client, self._body(model, prompt), record)
+            await ask(client, self._body(model, prompt), record)
             self.records.append(record)
             if record.error is not None:
                 await asyncio.sleep(_PAUSE)
 
     def _body(self, model: str, prompt: Prompt) -> bytes:
         settings = self.settings
-        body: dict[str, Any] = {
-            "model": model,
-            "prompt": prompt.text,
-            "max_tokens": settings.max_tokens,
-            "temperature": settings.temperature,
-        }
+        body: dict[str, Any] = {}
         if settings.ignore_eos:
             body["ignore_eos"] = True
         if settings.arguments:
             body["vllm_xargs"] = settings.arguments
         if settings.token_ids:
             body["return_token_ids"] = True
-        if settings.stream:
-            body |= {"stream": True, "stream_options": {"include_usage": True}}
-        return msgspec.json.encode(body)
-
-    async def _request(self, client: httpx.AsyncClient, body: bytes, record: RequestRecord) -> None:
-        """Send one request and fill in its record."""
-        try:
-            async with client.stream(
-                "POST", "/v1/completions", content=body, headers=_JSON | as_headers(record.slo)
-            ) as response:
-                record.served = response.headers.get(SERVED, "")
-                if response.status_code != 200:
-                    text = (await response.aread()).decode(errors="replace")
-                    record.error = f"HTTP {response.status_code}: {text[:200]}"
-                elif self.settings.stream:
-                    await _read_stream(response, record)
-                else:
-                    _fill(record, await response.aread())
-        except (httpx.HTTPError, msgspec.DecodeError) as e:
-            record.error = f"{type(e).__name__}: {e}"
-        record.end = time.perf_counter()
-
-
-_JSON: Final = {"content-type": "application/json"}
-_SERVED: Final = f": {SERVED}: "
-
-
-async def _model(client: httpx.AsyncClient) -> str:
-    """The name of the model that is served."""
-    try:
-        response = await client.get("/v1/models")
-        response.raise_for_status()
-        return str(response.json()["data"][0]["id"])
-    except (httpx.HTTPError, KeyError, IndexError, ValueError) as e:
-        raise LoadError(
-            f"no OpenAI API at {client.base_url}: {type(e).__name__}: {e}; is the engine up?"
-        ) from None
-
-
-async def _read_stream(response: httpx.Response, record: RequestRecord) -> None:
-    """Server-sent events: only the one with the usage is parsed, to stay light."""
-    ids: list[int] = []
-    async for line in response.aiter_lines():
-        if line.startswith(_SERVED):
-            record.served = line.removeprefix(_SERVED)
-        if not line.startswith("data: ") or line == "data: [DONE]":
-            continue
-        if not record.tokens and record.first != record.first:
-            record.first = time.perf_counter()
-        if '"usage":{' in line or '"token_ids":[' in line:
-            _fill(record, line[6:].encode())
-            ids += record.token_ids or []
-    record.token_ids = ids or None
-
-
-def _fill(record: RequestRecord, data: bytes) -> None:
-    completion = _decoder.decode(data)
-    if completion.usage is not None:
-        record.tokens = completion.usage.completion_tokens
-    if completion.choices:
-        record.token_ids = completion.choices[0].token_ids
+        return completion(
+            model,
+            prompt.text,
+            settings.max_tokens,
+            settings.temperature,
+            stream=settings.stream,
+            **body,
+        )
 
 
 def run_load(settings: LoadSettings, source: Iterator[Prompt] | None = None) -> list[RequestRecord]:

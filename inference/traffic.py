@@ -7,7 +7,8 @@ import os
 import threading
 from collections.abc import Iterator
 
-from .load import Load, LoadError, LoadSettings, RequestRecord
+from .asking import LoadError, RequestRecord
+from .load import Load, LoadSettings
 from .models.prompts import Prompt
 
 

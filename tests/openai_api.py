@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import threading
 import time
@@ -15,15 +16,21 @@ from starlette.routing import Route
 
 
 class Api:
-    """An OpenAI API that answers every prompt with its own length in tokens."""
+    """An OpenAI API that answers every prompt with its own length in tokens.
 
-    def __init__(self) -> None:
+    Args:
+        slots: requests that it serves at a time, the others wait; None for any number.
+    """
+
+    def __init__(self, slots: int | None = None) -> None:
         self.bodies: list[dict[str, object]] = []
+        self.came: list[float] = []
         self.objectives: list[dict[str, str]] = []
         self.under_way = self.most_under_way = 0
         self.peers: set[tuple[str, int]] = set()
         self.status = 200
         self.seconds = 0.01
+        self._slots = asyncio.Semaphore(slots) if slots else contextlib.nullcontext()
         app = Starlette(
             routes=[
                 Route("/v1/models", self._models),
@@ -52,12 +59,14 @@ class Api:
     async def _completions(self, request: Request) -> Response:
         body = await request.json()
         self.bodies.append(body)
+        self.came.append(time.perf_counter())
         self.peers.add(request.client)
         asked = {k: v for k, v in request.headers.items() if k.startswith("x-slo-")}
         self.objectives.append(asked)
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
-        await asyncio.sleep(self.seconds)
+        async with self._slots:
+            await asyncio.sleep(self.seconds)
         self.under_way -= 1
         if self.status != 200:
             return PlainTextResponse("the engine is on fire", self.status)

@@ -467,6 +467,34 @@ def test_options_that_a_benchmark_would_not_use_are_refused(run: Run, tmp_path: 
         assert says in run.refused("bench", *words)
 
 
+def test_options_of_a_comparison_under_objectives_are_refused_before_it_starts(
+    run: Run, tmp_path: Path
+) -> None:
+    trace = tmp_path / "trace.csv"
+    trace.write_text("Timestamp,Request tokens,Response tokens\n0,100,10\n1,50,5\n")
+    slo = ("bench", "slo", "--trace", str(trace))
+    live = (*slo, "--engine", "vllm")
+    for words, says in (
+        (("bench", "slo"), "name at least one file with --trace"),
+        (("bench", "slo", "--trace", str(tmp_path / "none.csv")), "none.csv"),
+        ((*slo, "--engine", "gpu"), "no engine 'gpu'; there are vllm, simulator"),
+        ((*slo, "--loads", "high"), "--loads must be numbers with commas"),
+        ((*slo, "--loads", "0.9,-1"), "loads must be in [0.05, 10]"),
+        ((*slo, "--scales", "99"), "scales must be in [0.1, 10]"),
+        ((*slo, "--ttft-ms", "0"), "ttft_ms must be a number of milliseconds from 1 to"),
+        ((*slo, "--tpot-ms", "-3"), "tpot_ms must be a number of milliseconds from 0.1 to"),
+        ((*slo, "--seconds", "1"), "seconds must be in [30, 86400]"),
+        ((*slo, "--rounds", "2"), "--rounds is for --engine vllm, not for simulator"),
+        ((*slo, "--speeds", "1"), "--speeds is no option of `slo` but of `depth`"),
+        ((*live, "--seeds", "2"), "--seeds is for --engine simulator, not for vllm"),
+        ((*live, "--profile", "x"), "--profile is for --engine simulator, not for vllm"),
+        ((*live, "--seconds", "1"), "seconds must be in [10, 86400]"),
+    ):
+        assert says in run.refused(*words)
+    trace.write_text("a,b\n1,2\n")
+    assert str(trace) in run.refused(*slo)
+
+
 def test_a_benchmarks_file_is_tried_before_it_starts_and_never_left_empty(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -494,4 +522,6 @@ def test_options_of_a_live_comparison_are_refused_before_it_starts(
     broken = tmp_path / "tally.json"
     broken.write_text("{}")
     assert "is no record" in run.refused(*live, "--resume", str(broken))
-    assert "no option of `overhead` but of `depth`" in run.refused("bench", "overhead", "--guard")
+    assert "--guard is no option of `overhead` but of `depth`" in run.refused(
+        "bench", "overhead", "--guard"
+    )

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from flyball.envs.commands import CommandError, Commands, NoAnswerError
 from flyball.envs.rewards import RewardError
-from flyball.inference.load import LoadError
+from flyball.inference.asking import LoadError
 from flyball.policies.spaces import DEPTH_SPACE
 from openai_api import Api
 from ports import free_ports

@@ -8,15 +8,8 @@ from collections.abc import Iterator
 import pytest
 from flyball.benchmarks.load import summary
 from flyball.inference import load
-from flyball.inference.load import (
-    Load,
-    LoadError,
-    LoadSettings,
-    RequestRecord,
-    by_class,
-    prompt_stream,
-    run_load,
-)
+from flyball.inference.asking import LoadError, RequestRecord
+from flyball.inference.load import Load, LoadSettings, by_class, prompt_stream, run_load
 from flyball.inference.models.prompts import Prompt
 from flyball.inference.traffic import Traffic
 from flyball.policies.slo import NO_SLO, Slo

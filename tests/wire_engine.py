@@ -12,11 +12,13 @@ from factories import beat
 from flyball.inference.wire import (
     TOPIC_KNOB,
     TOPIC_PIN,
+    TOPIC_POLICY,
     Beat,
     EngineInfo,
     FromController,
     Knob,
     Report,
+    UsePolicy,
     decode,
     encode,
     parse_address,
@@ -34,6 +36,7 @@ class WireEngine:
         self.busy = True
         self.depth, self.pin, self.speed = 4, 0, 0.5
         self.pins: list[int | None] = []
+        self.policies = ["learned"]
         self.info = EngineInfo(
             engine=name,
             target="t",
@@ -59,7 +62,8 @@ class WireEngine:
         context: zmq.Context[Any] = zmq.Context()
         push, sub = context.socket(zmq.PUSH), context.socket(zmq.SUB)
         push.connect(self._address.reports)
-        for topic in (TOPIC_KNOB, TOPIC_PIN + self.name.encode()):
+        own = self.name.encode()
+        for topic in (TOPIC_KNOB, TOPIC_PIN + own, TOPIC_POLICY + own):
             sub.setsockopt(zmq.SUBSCRIBE, topic)
         sub.connect(self._address.broadcast)
         beat_due = 0.0
@@ -76,6 +80,8 @@ class WireEngine:
     def _order(self, order: Any) -> None:
         if isinstance(order, Knob):
             self.speed = order.speed
+        elif isinstance(order, UsePolicy):
+            self.policies.append(order.policy)
         else:
             self.pins.append(order.depth)
             self.depth = 4 if order.depth is None else order.depth
@@ -130,6 +136,7 @@ class WireEngine:
             depth=self.depth,
             version=0,
             pin=self.pin,
+            policy=self.policies[-1],
             running=4 if self.busy else 0,
             waiting=0,
         )

@@ -15,7 +15,6 @@ beginnings of ours are held (see ``beginning``).
 from __future__ import annotations
 
 import itertools
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -37,6 +36,7 @@ from ...policies.transition import ROW_SIZE, Floats, Transition, outcome_row
 from ..arms import PHASES, Phase
 from ..ramped import RampedTraffic
 from ..session import ENGINE, Session
+from ..switch import Switch, depth_of
 from ..turns import decided_by, take_turn
 from .figures import OURS
 from .record import Record, Turned, Visit
@@ -96,9 +96,7 @@ class LiveRun:
         self.served = 0.0
         (engine,) = (e for e in self.client.status()["engines"] if e["engine"] == ENGINE)
         self.prices: Prices = compute_prices(engine["parameter_ratio"])
-        self._ours: tuple[float, float] = (math.inf, math.inf)  # when ours decided last
-        self._policy = OURS
-        running.listener.teaches = self._teaches
+        self.switch = Switch(running)
 
     def run(self) -> None:
         """Serve from cold, then every phase that is left of every round."""
@@ -140,37 +138,20 @@ class LiveRun:
 
     def _turn(self, arm: Arm, settings: LoadSettings, prompts: Sequence[Prompt]) -> Turned:
         """One arm on some prompts. It is in force before they are asked for."""
-        belongs = in_phase(decided_by(self._apply(arm), arm.speed), settings.concurrency)
+        belongs = in_phase(
+            decided_by(self.switch.to(arm.policy, arm.speed), arm.speed), settings.concurrency
+        )
         start, busy = time.time(), self.options.slice_seconds
         with RampedTraffic(settings, ramp=_RAMP, source=iter(prompts)) as traffic:
             turn = take_turn(self.heard, belongs, busy, least=_LEAST, busy=busy)
         seconds = turn.end - start
+        self.switch.over(turn.end)
         if arm.policy == OURS:
-            self._ours = (self._ours[0], turn.end)
             self.served += seconds
         self.record.requests += len(traffic.records)
         self.record.failed += sum(record.error is not None for record in traffic.records)
         values = total(turn.intervals(), self.prices)
         return Turned(self.arms.index(arm), seconds, tuple(values.tolist()))
-
-    def _apply(self, arm: Arm) -> int:
-        """Put an arm in force; the number of its pin, 0 without one."""
-        if (depth := fixed_depth(arm)) is not None:
-            return self.client.pin(ENGINE, depth)
-        if arm.speed is not None:
-            self.client.set_knob(arm.speed)
-        if arm.policy != self._policy:
-            self.client.set_policy(ENGINE, arm.policy)
-            self._policy = arm.policy
-        if arm.policy == OURS:
-            self._ours = (time.time(), math.inf)
-        self.client.pin(ENGINE, None)
-        return 0
-
-    def _teaches(self, transition: Transition) -> bool:
-        """Whether ours decided it."""
-        start, end = self._ours
-        return transition.decision.pin == 0 and start <= transition.decision.at < end
 
 
 def cold_arms(arms: Sequence[Arm], k_max: int) -> list[Arm]:
@@ -192,10 +173,7 @@ def learns(policy: str, k_max: int) -> bool:
 
 def fixed_depth(arm: Arm) -> int | None:
     """The depth of an arm that has but one."""
-    if arm.policy == "off":
-        return 0
-    name, _, option = arm.policy.partition("?depth=")
-    return int(option) if name == "fixed" else None
+    return depth_of(arm.policy)
 
 
 def in_phase(belongs: Callable[[Transition], bool], clients: int) -> Callable[[Transition], bool]:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from ...inference.asking import LoadError
 from ...inference.client import ControllerError
-from ...inference.load import LoadError
 from ...inference.vllm.server import EngineError
 from ..arms import PHASES
 from ..engines import BenchError, Models, models

@@ -18,15 +18,13 @@ from typing import Final
 import numpy as np
 
 from ..stats import Interval, ratio_interval
+from .arms import ADASPEC, OFF, OURS
 from .promises import CLASSES
 from .score import Score
 
 Scores = Mapping[tuple[str, float, float, str, int], Score]
 """By trace, load, scale, arm and seed."""
 
-OURS: Final = "flyball"
-OFF: Final = "off"
-ADASPEC: Final = "adaspec"
 _TINY: Final = 1e-3  # requests per second: who attains nothing is not divided by
 
 

@@ -6,12 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ...policies.slo import check_field
+from ...policies.slo import Slo, check_field
 from ..options import EngineOptions
+from .promises import promises
 
 ENGINES: Final = ("vllm", "simulator")
 LOADS: Final = (0.25, 0.5, 0.75, 0.9, 1.0, 1.25, 1.5)
 SCALES: Final = (0.8, 1.0, 1.2)
+
+_QUICK_LOADS: Final = (0.5, 0.9, 1.25)
+_LIVE_LOADS: Final = (0.9,)
+_SHORTEST: Final = {"vllm": 10.0, "simulator": 30.0}  # seconds
+_USUAL: Final = {"vllm": (40.0, 20.0), "simulator": (600.0, 120.0)}  # seconds, and with quick
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,11 +31,17 @@ class SloOptions(EngineOptions):
     seeds: int = 5
     """of the traffic, on the simulator, each a window of the trace of its own; 1 with quick"""
     seconds: float | None = None
-    """of every window; 600 by default, 120 with quick"""
+    """of every window, simulated: 600 by default, 120 with quick; live of every arm at every load
+    and scale: 40, or 20"""
+    rounds: int = 2
+    """turns of every arm, live, each with requests of its own; 1 with quick"""
+    k_max: int = 7
+    """greatest depth of a live engine, tokens"""
     loads: tuple[float, ...] = ()
-    """of the traffic, over what the engine serves without speculation"""
-    scales: tuple[float, ...] = SCALES
-    """of the tight objective per output token, over its 90th percentile without speculation"""
+    """of the traffic, over what the engine serves without speculation; live 0.9 by default"""
+    scales: tuple[float, ...] = ()
+    """of the tight objective per output token, over its 90th percentile without speculation; 0.8, 1
+    and 1.2 by default, live 1"""
     tpot_ms: float | None = None
     """the tight objective per output token instead, milliseconds"""
     ttft_ms: float = 1000.0
@@ -46,10 +58,11 @@ class SloOptions(EngineOptions):
             raise ValueError(f"no engine {self.engine!r}; there are {', '.join(ENGINES)}")
         if not self.traces:
             raise ValueError("bench slo needs arrivals: name at least one file with --trace")
-        if self.seeds < 1:
-            raise ValueError(f"seeds must be at least 1, not {self.seeds}")
-        if self.seconds is not None and not 30 <= self.seconds <= 86400:
-            raise ValueError(f"seconds must be in [30, 86400], not {self.seconds}")
+        if self.seeds < 1 or self.rounds < 1:
+            raise ValueError("seeds and rounds must be at least 1")
+        least = _SHORTEST[self.engine]
+        if self.seconds is not None and not least <= self.seconds <= 86400:
+            raise ValueError(f"seconds must be in [{least:g}, 86400], not {self.seconds}")
         if not all(0.05 <= load <= 10.0 for load in self.loads):
             raise ValueError(f"loads must be in [0.05, 10], not {self.loads}")
         if not all(0.1 <= scale <= 10.0 for scale in self.scales):
@@ -60,8 +73,8 @@ class SloOptions(EngineOptions):
 
     @property
     def sized_seconds(self) -> float:
-        """Of every window."""
-        return self.seconds or (120.0 if self.quick else 600.0)
+        """Of every window; live, of every arm."""
+        return self.seconds or _USUAL[self.engine][self.quick]
 
     @property
     def sized_seeds(self) -> int:
@@ -69,6 +82,29 @@ class SloOptions(EngineOptions):
         return 1 if self.quick else self.seeds
 
     @property
+    def sized_rounds(self) -> int:
+        """Of a live run."""
+        return 1 if self.quick else self.rounds
+
+    @property
     def sized_loads(self) -> tuple[float, ...]:
         """Ascending."""
-        return tuple(sorted({*self.loads})) or ((0.5, 0.9, 1.25) if self.quick else LOADS)
+        usual = {"vllm": _LIVE_LOADS, "simulator": _QUICK_LOADS if self.quick else LOADS}
+        return tuple(sorted({*self.loads})) or usual[self.engine]
+
+    @property
+    def sized_scales(self) -> tuple[float, ...]:
+        """One where the tight objective is given."""
+        if self.tpot_ms is not None:
+            return (1.0,)
+        return self.scales or ((1.0,) if self.engine == "vllm" else SCALES)
+
+    def slos(self, tpot: float, scale: float) -> tuple[Slo, ...]:
+        """What the classes are promised.
+
+        Args:
+            tpot: 90th percentile of the seconds per output token without speculation.
+            scale: of the tight objective over that.
+        """
+        tight = scale * tpot if self.tpot_ms is None else self.tpot_ms / 1e3
+        return promises(self.ttft_ms / 1e3, tight)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ..plots import GOVERNED, INK, QUIET
-from .figures import ADASPEC, OFF, OURS, Scores
+from .arms import ADASPEC, OFF, OURS
+from .figures import Scores
 from .promises import CLASSES
 
 if TYPE_CHECKING:

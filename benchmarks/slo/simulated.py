@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
@@ -17,40 +17,12 @@ from ...policies.catalogue.registry import make_policy
 from ...policies.prices import compute_prices
 from ...policies.slo import Slo
 from ...policies.structure import Structure
+from .arms import OFF, SIMULATED, Arm
+from .arrivals import sample, window
 from .promises import REFERENCE
 from .score import Score, Served, score
 
-Progress = Callable[[str], None]
-
-
-class Arm(NamedTuple):
-    """Who serves.
-
-    Attributes:
-        name: in results.
-        policy: of the catalogue, for the depth.
-        planner: of single steps.
-    """
-
-    name: str
-    policy: str
-    planner: str = "uniform"
-
-
-OURS: Final = Arm("flyball", "analytic", "flyball")
-OFF: Final = Arm("off", "off")
-ADASPEC: Final = Arm("adaspec", "off", "adaspec")
-ARMS: Final = (
-    OFF,
-    *(Arm(f"fixed-{k}", f"fixed?depth={k}") for k in (1, 3, 5, 7)),
-    Arm("smartspec", "goodput"),
-    ADASPEC,
-    Arm("adaspec-slo", "off", "adaspec-slo"),
-    OURS,
-)
-"""Ours draws on no learner here: survival is learned while it serves, step times are told to all.
-AdaSpec's planners set their depths themselves."""
-
+_OFF: Final = next(arm for arm in SIMULATED if arm.name == OFF)
 _DRIFT: Final = Drift(sigma=0.3, every=60.0, memory=0.7)
 _QUEUE: Final = 65536  # so that nobody waits outside, unseen
 _SATURATED: Final = 1000  # requests that wait from the start, to find the capacity
@@ -80,39 +52,15 @@ def site(trace: Trace, engine: SimulatorSettings, seconds: float, seeds: Sequenc
     engine = replace(engine, queue=_QUEUE, horizon=_FOREVER, static_depth=0)
     capacity = _capacity(trace, engine)
     found = Site(trace, engine, capacity, 0.0)
-    times = [serve(found, OFF, REFERENCE, (), seconds, seed).tpot for seed in seeds]
+    times = [serve(found, _OFF, REFERENCE, (), seconds, seed).tpot for seed in seeds]
     return replace(found, tpot=float(np.percentile(np.concatenate(times), 90)))
 
 
 def _capacity(trace: Trace, engine: SimulatorSettings) -> float:
     n = min(len(trace), _SATURATED)
-    places = np.linspace(0, len(trace) - 1, n).astype(np.int64)
-    waiting = Trace(np.zeros(n), trace.context[places], trace.generated[places], trace.name)
-    served = _run(replace(engine, workload=_workload(waiting, ()), results=n), OFF, 0)
+    waiting = sample(trace, n)
+    served = _run(replace(engine, workload=_workload(waiting, ()), results=n), _OFF, 0)
     return n / served.span
-
-
-def window(trace: Trace, rate: float, seconds: float, seed: int) -> Trace:
-    """Some seconds of a trace at a rate; each seed begins elsewhere in it.
-
-    Args:
-        trace: of which it is a part; after its end it begins anew.
-        rate: requests per second, mean over the whole trace.
-        seconds: of the window.
-        seed: of the beginning.
-    """
-    n = len(trace)
-    length = float(trace.arrivals[-1]) * n / max(n - 1, 1)
-    scale = n / length / rate
-    begin = int((0.5 + seed * _GOLDEN) % 1.0 * n)
-    rounds = int(np.ceil(seconds / (length * scale))) + 1
-    at = np.concatenate([trace.arrivals + r * length for r in range(rounds + 1)]) * scale
-    own = (at >= at[begin]) & (at < at[begin] + seconds)
-    places = np.flatnonzero(own) % n
-    return Trace(at[own] - at[begin], trace.context[places], trace.generated[places], trace.name)
-
-
-_GOLDEN: Final = 0.6180339887  # spreads any number of beginnings evenly
 
 
 def serve(

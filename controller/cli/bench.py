@@ -45,12 +45,17 @@ def bench(
     ] = None,
     seconds: Annotated[
         float | None,
-        typer.Option(help="Of every trace: for depth, simulated, all by default; for slo 600."),
+        typer.Option(
+            help="Of every trace: for depth, simulated, all by default; for slo 600. Live, slo: "
+            "of every arm; 40 by default."
+        ),
     ] = None,
     rounds: Annotated[
         int | None,
         typer.Option(
-            min=1, help="For depth, vllm: visits to every phase, resumed ones among them."
+            min=1,
+            help="For vllm: depth's visits to every phase, 4 by default, resumed ones among them; "
+            "the turns of slo's arms, 2 by default.",
         ),
     ] = None,
     speeds: Annotated[
@@ -88,7 +93,7 @@ def bench(
         str | None,
         typer.Option(
             help="For slo: with commas, of the tight objective per output token, over its 90th "
-            "percentile without speculation. Default: 0.8,1,1.2."
+            "percentile without speculation. Default: 0.8,1,1.2; live 1."
         ),
     ] = None,
     tpot_ms: Annotated[
@@ -144,7 +149,7 @@ def bench(
         "profile": profile,
         "plots": plots,
     }
-    settings = {key: value for key, value in given.items() if value is not None}
+    settings: dict[str, Any] = {k: value for k, value in given.items() if value is not None}
     _check_settings(name, settings)
     from rich.console import Console
 
@@ -188,6 +193,8 @@ _SETTINGS: Final[dict[str, dict[str, str | None]]] = {
     "slo": {
         **_SHARED,
         **dict.fromkeys(("seconds", "traces", "loads", "scales", "tpot_ms", "ttft_ms")),
+        "rounds": "vllm",
+        "profile": "simulator",
     },
 }
 """Options of each benchmark, and the engine that alone has them; None for both."""

@@ -1,0 +1,211 @@
+"""The arms of ``flyball bench slo`` on one live engine, in turn, on the very same requests.
+
+Every round cuts a window of its own out of a trace. All arms meet its requests in their turns: the
+same prompts, lengths and objectives at the same times after the start, each arm until its last one
+has ended, or for as long as the window was; what has not ended by then was not served. The next
+arm finds an idle engine. What the machine does otherwise meanwhile falls on all of them by chance:
+they come in another order in every round.
+
+Prompts and outputs are as long as the trace's, fitted to what the embedded models and the time
+allow (``requests.fitted``). Before anything is compared, arms that learn have one
+window's time to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Final
+
+import numpy as np
+
+from ...inference.arriving import Arrival, run_arrivals
+from ...inference.asking import RequestRecord
+from ...inference.simulator.traces import Trace
+from ...inference.wire import Beat, Mode
+from ...policies.slo import Slo
+from ..engines import BenchError
+from ..session import ENGINE, Session
+from ..switch import Switch
+from .arms import LEARNING, Arm, live_arms
+from .arrivals import sample, short_window
+from .measured import Measured
+from .options import SloOptions
+from .promises import REFERENCE
+from .requests import WITHOUT, ended, fitted, promised, requests, served
+from .score import score
+from .tally import Key, Turn, measured
+from .texts import Texts
+
+Progress = Callable[[str], None]
+
+SPEED: Final = 1.0
+"""The knob while arms are compared: those of others know no other."""
+
+_OFF: Final = live_arms(1.0)[0]
+_WAITING: Final = (96, 32)  # requests beyond those that run, to find the capacity; with quick
+_PATIENCE: Final = 300.0  # seconds for the capacity
+_LEARNING_SEED: Final = 1000  # the first of windows that nothing is compared in
+
+
+@dataclass(frozen=True)
+class Place:
+    """One trace on the engine.
+
+    Attributes:
+        trace: all of it, fitted.
+        capacity: requests per second that the engine serves without speculation, at most.
+        tpot: 90th percentile of the seconds per output token without speculation at the load
+            ``REFERENCE``.
+    """
+
+    trace: Trace
+    capacity: float
+    tpot: float = 0.0
+
+
+class LiveRun:
+    """One run, on an engine that is up.
+
+    Args:
+        running: engine and controller.
+        options: what to measure.
+        traces: of the requests, unfitted.
+        texts: of which prompts are made.
+        progress: is told what happens.
+    """
+
+    def __init__(
+        self,
+        running: Session,
+        options: SloOptions,
+        traces: Sequence[Trace],
+        texts: Texts,
+        progress: Progress = print,
+    ) -> None:
+        self.session, self.options, self.texts, self.progress = running, options, texts, progress
+        self.traces = [fitted(trace) for trace in traces]
+        self.switch = Switch(running)
+        self.rng = Random(options.seed)
+        self.seconds = options.sized_seconds / options.sized_rounds  # of every window
+        self.places: list[Place] = []
+        self.turns: dict[Key, Turn] = {}
+
+    def run(self) -> Measured:
+        """Measure everything; an interrupt ends it after the last round that is whole.
+
+        Raises:
+            BenchError: if no round was.
+        """
+        self.session.client.set_mode(ENGINE, Mode.APPLY.value)
+        self.session.client.set_knob(SPEED)
+        self.places = [self._place(trace) for trace in self.traces]
+        try:
+            self._learn()
+            for number in range(self.options.sized_rounds):
+                self.turns |= self._round(number)
+        except KeyboardInterrupt:
+            if not self.turns:
+                raise
+            self.progress("interrupted: what follows is of the rounds that were whole")
+        return measured(self.options, self.places, self.turns)
+
+    def _place(self, trace: Trace) -> Place:
+        """What the engine does with a trace's requests without speculation."""
+        place = Place(trace, self._capacity(trace))
+        self.progress(f"{trace.name}: {place.capacity:.2f} requests/s without speculation")
+        arrivals = self._window(place, REFERENCE, 2.0 * self.seconds, _LEARNING_SEED - 1)
+        found = self._turn(_OFF, arrivals, WITHOUT, 2.0 * self.seconds)
+        tpot = float(np.percentile(found.served.tpot, 90))
+        if not 0.0 < tpot < np.inf:
+            raise BenchError(f"the engine did not keep up with {trace.name} at load {REFERENCE:g}")
+        self.progress(f"{trace.name}: {1e3 * tpot:.1f} ms per output token (p90)")
+        return replace(place, tpot=tpot)
+
+    def _capacity(self, trace: Trace) -> float:
+        """Requests that end per second while others wait.
+
+        Counted from when a third of them have ended, and as long as the queue fills what ends: in
+        between, as many run as can.
+        """
+        last = _WAITING[self.options.quick]
+        arrivals = self._made(sample(trace, last + self.session.engine.max_requests), 0)
+        records = self._served(_OFF, arrivals, _PATIENCE, enough=last)[0]
+        ends = np.sort([r.end for r in records if ended(r)])
+        if len(ends) < last:
+            raise BenchError(f"only {len(ends)} of {len(records)} requests ended: {_why(records)}")
+        first = last // 3
+        return float((last - first) / (ends[last - 1] - ends[first - 1]))
+
+    def _learn(self) -> None:
+        """Let those that learn decide for a while."""
+        place = self.places[0]
+        slos = self.options.slos(place.tpot, self.options.sized_scales[0])
+        load = self.options.sized_loads[0]
+        arrivals = self._window(place, load, self.seconds, _LEARNING_SEED)
+        for arm in self._arms(slos):
+            if arm.name in LEARNING:
+                self.progress(f"{arm.name} learns")
+                self._turn(arm, promised(arrivals, slos, _LEARNING_SEED), slos, self.seconds)
+
+    def _round(self, number: int) -> Mapping[Key, Turn]:
+        """One window of every trace, load and scale, all arms in turn."""
+        found: dict[Key, Turn] = {}
+        seed = self.options.seed + number
+        for place in self.places:
+            for load in self.options.sized_loads:
+                plain = self._window(place, load, self.seconds, seed)
+                for scale in self.options.sized_scales:
+                    slos = self.options.slos(place.tpot, scale)
+                    arrivals = promised(plain, slos, seed)
+                    arms = self._arms(slos)
+                    for arm in self.rng.sample(arms, len(arms)):
+                        turn = self._turn(arm, arrivals, slos, self.seconds)
+                        found[place.trace.name, load, scale, arm.name, seed] = turn
+                        self._say(number, place, load, arm, turn, slos)
+        return found
+
+    def _say(
+        self, number: int, place: Place, load: float, arm: Arm, turn: Turn, slos: Sequence[Slo]
+    ) -> None:
+        self.progress(
+            f"round {number + 1} of {self.options.sized_rounds}, {place.trace.name} at load "
+            f"{load:g}, {arm.name}: {score(turn.served, slos).goodput:.2f} requests/s as promised"
+        )
+
+    def _arms(self, slos: Sequence[Slo]) -> Sequence[Arm]:
+        return live_arms(slos[0].tpot, self.options.quick)
+
+    def _window(self, place: Place, load: float, seconds: float, seed: int) -> list[Arrival]:
+        return self._made(short_window(place.trace, load * place.capacity, seconds, seed), seed)
+
+    def _made(self, trace: Trace, seed: int) -> list[Arrival]:
+        return requests(trace, self.texts, seed)
+
+    def _turn(
+        self, arm: Arm, arrivals: Sequence[Arrival], slos: Sequence[Slo], seconds: float
+    ) -> Turn:
+        """One arm on some requests."""
+        records, before, after = self._served(arm, arrivals, seconds)
+        return Turn(served(records, slos, seconds), records, before, after)
+
+    def _served(
+        self, arm: Arm, arrivals: Sequence[Arrival], patience: float, enough: int | None = None
+    ) -> tuple[list[RequestRecord], Beat, Beat]:
+        """One arm on some requests, with the engine's beats before and after."""
+        self.switch.in_force(arm.policy, SPEED)
+        before = self.switch.idle()
+        try:
+            records = run_arrivals(self.session.engine.url, arrivals, patience, enough)
+        finally:
+            self.switch.over()
+        after = self.switch.idle()
+        if not any(ended(record) for record in records):
+            raise BenchError(f"no request of {arm.name} was served: {_why(records)}")
+        return records, before, after
+
+
+def _why(records: Sequence[RequestRecord]) -> str:
+    """Why requests failed, or that they took too long."""
+    return next((r.error for r in records if r.error is not None), "they took too long")
