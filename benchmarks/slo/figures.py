@@ -7,7 +7,14 @@ goodput_ratio_TRACE: the same of each trace; goodput_ratio_TRACE_LOAD at every l
 attainment_CLASS, attainment_CLASS_off: share of a class that attained all it was promised, ours
     and off's, mean over traces, loads, scales and seeds.
 attainment_margin: the least that ours is above off in any class at any load of any trace.
-allocate_us_p50, allocate_us_p99: microseconds that the plan of a step takes for 64 requests.
+allocate_us_p50, allocate_us_p99: microseconds that the plan of a step takes for 64 requests,
+    simulated runs only. Live, plan_us_p50 and plan_us_p99: of the last 1,024 steps that were
+    planned by the end of our last turn, other planning arms' among them if ours were fewer.
+capacity_TRACE, tpot_ms_TRACE: live, requests per second without speculation, and the 90th
+    percentile of milliseconds per output token without it at half that load.
+requests, failed_requests, unfinished_requests: live, of the turns that are compared; unfinished
+    are those that had not ended within as long again as their window.
+sent_late_ms_p99: live, by how much our own clients sent late; faults: of the governor.
 """
 
 from __future__ import annotations
