@@ -35,6 +35,8 @@ _EVERY: Final = 0.05  # seconds after which a queue that did not change is order
 _REST: Final = 50.0  # times as long as ordering took until it is done again
 _MOVE: Final = 0.05  # weight of one ended request's length in their moving average
 _SPEED_MOVE: Final = 0.1  # the same of one step in the speed of prompts
+_STEP_MOVE: Final = 0.1  # the same of one step's seconds
+_LONGEST: Final = 1.0  # second that a step is taken to last at most
 _REQUESTS: Final = FEATURES.index("requests")
 _DEPTH: Final = FEATURES.index("depth")
 _DRAFTED: Final = FEATURES.index("drafted")
@@ -63,6 +65,7 @@ class Planner:
         self._rate = 1.0
         self._length = LENGTH
         self._prompt_speed = 0.0
+        self._step = 0.0
         self._pressure = 0.0
         self._since = 0  # admissions since one that had waited for long
         self._waiting: list[RequestState] = []  # as ordered last
@@ -70,7 +73,8 @@ class Planner:
         self._warm_up()
 
     def landed(self, flight: Flight, seconds: float) -> None:
-        """A step took so long: learn how fast prompts run."""
+        """A step took so long: learn how long they take, and how fast prompts run."""
+        self._step += _STEP_MOVE * (min(seconds, _LONGEST) - self._step)
         if flight.prefill and seconds > 0.0:
             speed = flight.prefill / seconds
             moved = _SPEED_MOVE if self._prompt_speed else 1.0
@@ -226,8 +230,7 @@ class Planner:
         # Who was preempted has had its first token, and goes on before others begin.
         places = [i for i, state in enumerate(waiting) if state.emitted]
         fresh = [i for i, state in enumerate(waiting) if not state.emitted]
-        due = [first_due(s.arrived, s.slo.ttft, now) for s in step.prefilling]
-        guess = 0.5 / max(float(structure.coefficients[_PREFILL]), _INSTANT)
+        due = [first_due(s.arrived, s.slo.ttft, now + self._step) for s in step.prefilling]
         prompts, order = step.prompts, np.empty(len(fresh), np.int64)
         self._pressure = admission(
             np.array([waiting[i].arrived for i in fresh]),
@@ -235,9 +238,10 @@ class Planner:
             np.array([prompts[i] for i in fresh], np.float64),
             float(sum(step.left)),
             min(due, default=math.inf),
-            self._prompt_speed or guess,
+            self._prompt_speed,
+            max(float(structure.coefficients[_PREFILL]), _INSTANT),
             self._since,
-            now,
+            now + self._step,  # what is planned now is there a step later
             order,
         )
         for state in (waiting[i] for i in fresh):
@@ -258,7 +262,7 @@ class Planner:
         """Compile now what is compiled, not while requests wait."""
         one, ones = np.ones(1), np.ones(1, np.int64)
         slack(np.ones((1, len(TERMS))), 1.0, 0.0, one, one, ones)
-        admission(one, one, one, 0.0, 1.0, 1.0, 0, 0.0, ones)
+        admission(one, one, one, 0.0, 1.0, 1.0, 1.0, 0, 0.0, ones)
         prompt_tokens(1.0, 1.0, 1.0, 0.0, self._most_tokens)
         survival, factors = np.ones((1, MAX_DEPTH)), np.ones(2)
         three = np.ones(3)

@@ -30,6 +30,7 @@ TURN: Final = 6
 CAUTION: Final = 0.85
 """Share of the prompt tokens that lately ran in a second, which first tokens are planned with."""
 
+_LEAST_SHARE: Final = 0.5  # of a step's time that prompts get, if there are any
 _SOON: Final = 0.02  # seconds to a due time below which it no longer tells how fast to be
 _LAST: Final = 1e12  # tokens: more than any prompt
 
@@ -42,6 +43,7 @@ def admission(
     started: float,
     started_due: float,
     speed: float,
+    per_token: float,
     since: int,
     now: float,
     order: Integers,
@@ -55,6 +57,7 @@ def admission(
         started: prompt tokens left of requests that are admitted already.
         started_due: when the first of them is due; infinite if there is none.
         speed: prompt tokens per second that lately ran while there were any.
+        per_token: seconds per prompt token; the speed is at least what ``prompt_tokens`` gives.
         since: admissions since one that had waited beyond ``PATIENCE``.
         now: the time.
         order: written: indices, the first to be admitted first; shape (n,).
@@ -68,8 +71,9 @@ def admission(
         due[q] = first_due(arrived[q], ttft[q], now)
         free[q] = due[q] != arrived[q] + ttft[q]
     by_due, by_arrival = np.argsort(due), np.argsort(arrived)
-    per_token = 1.0 / (CAUTION * speed)
-    late = _late(due, by_due, free, prompts, now + per_token * started, per_token)
+    # What the bound on prompts slowed down must not be planned with as if they could not be faster.
+    each = 1.0 / (CAUTION * max(speed, _LEAST_SHARE / per_token))
+    late = _late(due, by_due, free, prompts, now + each * started, each)
     first = -1
     if n > 0 and since + 1 >= TURN and is_patient(arrived[by_arrival[0]], now):
         first = by_arrival[0]
@@ -164,5 +168,4 @@ def prompt_tokens(
     return int(min(tokens, most))
 
 
-_LEAST_SHARE: Final = 0.5
 _MOST_SHARE: Final = 0.9

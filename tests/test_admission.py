@@ -26,9 +26,20 @@ def ordered(arrived, ttft, prompts, started=0.0, due=math.inf, since=0, now=0.0)
     order = np.full(len(arrived), -1, np.int64)
     pressure = admission(
         np.array(arrived, np.float64), np.array(ttft, np.float64), np.array(prompts, np.float64),
-        started, due, SPEED, since, now, order,
+        started, due, SPEED, 1.0, since, now, order,
     )  # fmt: skip
     return order.tolist(), pressure
+
+
+def test_prompts_that_were_held_back_are_planned_with_what_they_could_run():
+    """Half the time of a step is theirs in any case."""
+    order = np.empty(2, np.int64)
+    two = np.zeros(2), np.full(2, 1.0), np.array([400.0, 60.0])
+    # Both are in time at half of 2,000 tokens per second, one of them at the 100 that ran.
+    admission(*two, 0.0, math.inf, 100.0, CAUTION / 2000.0, 0, 0.0, order)
+    assert order.tolist() == [0, 1]
+    admission(*two, 0.0, math.inf, 100.0, 1.0, 0, 0.0, order)
+    assert order.tolist() == [1, 0]
 
 
 def test_an_empty_queue_presses_for_what_is_under_way():

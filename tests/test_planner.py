@@ -213,14 +213,13 @@ def test_ordering_a_long_queue_takes_a_rest():
 
 
 def test_a_first_token_is_planned_with_the_speed_that_prompts_had():
-    plans = planner()
-    flight = Flight({}, (), 1000, 0, 0)
-    for _ in range(200):
-        plans.landed(flight, 10.0)  # a hundred tokens per second
-    # Of two that are due in a second, there is time for the shorter alone.
     waiting = [request(TIGHT), request(TIGHT)]
-    queue = Queue(waiting=waiting, prompts=[80, 60])
-    assert plans.plan(3, queue, STRUCTURE, 1.0, 0.0, True).order == [1, 0]
+    queue = Queue(waiting=waiting, prompts=[8000, 5000])
+    # As long as nothing is known, there is time for one of them alone, the shorter.
+    assert planner().plan(3, queue, STRUCTURE, 1.0, 0.0, True).order == [1, 0]
+    fast = planner()
+    fast.landed(Flight({}, (), 1000, 0, 0), 0.01)
+    assert fast.plan(3, queue, STRUCTURE, 1.0, 0.0, True).order is None
 
 
 INFO = EngineInfo(

@@ -46,7 +46,6 @@ def start(world: World, fleet: Fleet) -> None:
         engine.drafted = -1
         engine.per_request = 1.0
         engine.length = LENGTH
-        engine.prompt_speed = 0.5 / world.coefficients[4]
         start_estimates(fleet.estimates[e])
         begin(world, engine)
         engine.done = not await_work(world, engine, waiting, totals)

@@ -56,8 +56,18 @@ def _admission(
         ttft[q] = world.slos[queue[q].slo].ttft
         prompts[q] = queue[q].prompt
     places = np.empty(n, np.int64)
-    speed, since, now = engine.prompt_speed, engine.admissions, engine.clock
-    pressure = admission(arrived, ttft, prompts, started, due, speed, since, now, places)
+    pressure = admission(
+        arrived,
+        ttft,
+        prompts,
+        started,
+        due,
+        engine.prompt_speed,
+        world.coefficients[4],
+        engine.admissions,
+        engine.clock,
+        places,
+    )
     for q in range(n):
         waiting[(engine.head + q) % len(waiting)] = queue[places[q]]
     return float(pressure)
