@@ -8,6 +8,11 @@ from pathlib import Path
 import pytest
 from flyball.controller.learner import Learner
 from flyball.controller.settings import LearnerSettings
+from hypothesis import settings
+
+# What is compiled takes its time at the first example.
+settings.register_profile("flyball", deadline=None)
+settings.load_profile("flyball")
 
 QUICK = {"publish_seconds": 0.0, "board_seconds": 3600.0, "keep_snapshots": 5}
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from flyball.inference.simulator.compiling import uniform
-from flyball.inference.simulator.confidence import confidence, raw_confidence
+from flyball.inference.simulator.confidence import confidence
 from flyball.inference.simulator.presets import preset
 from flyball.inference.simulator.state import make_world
 from flyball.inference.simulator.workload import Phase, RequestClass, Workload
@@ -84,20 +84,6 @@ def test_the_draw_is_none_of_those_of_acceptance() -> None:
         apart = np.corrcoef(rest[lag:], luck[: PLACES - lag])[0, 1]
         assert abs(apart) < 4 / math.sqrt(PLACES)
     assert abs(np.corrcoef(rest[1:], rest[:-1])[0, 1]) < 4 / math.sqrt(PLACES)
-
-
-@given(st.floats(1e-6, 1 - 1e-6), st.floats(-3, 3), st.floats(0.3, 3))
-def test_the_stated_probability_is_mapped_back_by_its_line(q: float, a: float, b: float) -> None:
-    raw = raw_confidence(q, a, b)
-    assert 0.0 < raw <= 1.0
-    if raw < 1 - 1e-9:  # else too close to 1 to tell its odds
-        back = 1 / (1 + math.exp(-a - b * math.log(raw / (1 - raw))))
-        assert back == pytest.approx(q, abs=1e-6)
-
-
-@pytest.mark.parametrize("q", [0.0, 1.0])
-def test_certainty_is_stated_whatever_the_line(q: float) -> None:
-    assert raw_confidence(q, 2.3, 1.3) == q
 
 
 def test_every_class_has_its_own_sensitivity() -> None:

@@ -4,7 +4,10 @@ The simulator has no text, so its drafts have no probabilities. What peers such 
 the drafter is given to them as a signal of known strength: normal with standard deviation 1, its
 mean d/2 for a draft that would be accepted and -d/2 for one that would not, which is the
 equal-variance model of signal detection (Green and Swets 1966). The confidence is the posterior
-probability of acceptance by that signal and the request's own rate.
+probability of acceptance by that signal and the request's own rate: calibrated, which real ones
+are not. The embedded drafter gives its tokens in code .37 on average, of which the greedy target
+accepts .69: it learned how likely the target is to say a token, but a greedy target accepts
+whenever it finds none likelier.
 """
 
 from __future__ import annotations
@@ -40,27 +43,3 @@ def confidence(key: np.uint64, place: int, p: float, accepted: bool, sensitivity
     signal += 0.5 * sensitivity if accepted else -0.5 * sensitivity
     # sigmoid(logit(p) + d x signal), for a p of 0 or 1, too
     return float(p / (p + (1.0 - p) * math.exp(-sensitivity * signal)))
-
-
-@compiled
-def raw_confidence(q: float, intercept: float, slope: float) -> float:
-    """The probability as an uncalibrated drafter states it, where acceptance has probability q.
-
-    The inverse of Platt's scaling (1999), ``logit(q) = intercept + slope x logit(raw)``. It orders
-    drafts as q does: what it distorts is how many tokens to expect of them.
-
-    Measured of the embedded drafter, both models greedy: intercept and slope 0.5 and 1.4 in tool
-    calls, 2.3 and 1.3 in code, 2.5 and 1.3 in prose. A drafter learns how likely the target is to
-    say a token, but a greedy target accepts whenever it finds none likelier. So where the target
-    itself is undecided, greedy drafts fare much better than their probabilities say.
-
-    Args:
-        q: a calibrated confidence, in [0, 1].
-        intercept: above 0 for a drafter that says too little of itself.
-        slope: above 0; above 1 for one whose probabilities lie too close together.
-
-    Returns:
-        In [0, 1].
-    """
-    against = ((1.0 - q) / q) ** (1.0 / slope) * math.exp(intercept / slope)
-    return float(1.0 / (1.0 + against))
