@@ -54,9 +54,11 @@ def sampled(url: str) -> list[list[int]]:
 @pytest.fixture(scope="module")
 def alone(stack: Stack) -> Answers:
     """Without speculation."""
-    stack.client.pin(ENGINE, 0)
-    eventually(lambda: stack.state()["depth"] == 0)
-    return Answers(greedy(stack.engine.url), sampled(stack.engine.url))
+    pin = stack.client.pin(ENGINE, 0)
+    eventually(lambda: stack.state()["pin"] == pin)  # an idle engine still shows its last depth
+    answers = Answers(greedy(stack.engine.url), sampled(stack.engine.url))
+    stack.client.pin(ENGINE, None)
+    return answers
 
 
 @contextmanager
