@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from ..inference.attainment import OBJECTIVES
+from ..policies.slo import OBJECTIVES
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 

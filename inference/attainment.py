@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import math
 from copy import copy
-from typing import Final
 
 import msgspec
 
-from ..policies.slo import Slo
-
-OBJECTIVES: Final = ("ttft", "tpot", "deadline")
+from ..policies.slo import OBJECTIVES, Slo
 
 
 class Attained(msgspec.Struct, array_like=True):

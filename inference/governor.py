@@ -22,7 +22,7 @@ import msgspec
 
 from ..policies.prices import compute_prices
 from ..policies.slo import DEFAULT_CLASSES, NO_SLO, SloClasses
-from ..policies.snapshot import SnapshotError
+from ..policies.snapshot import Snapshot, SnapshotError
 from ..policies.spaces import CLASSES, DEPTH_SPACE, check_depth
 from ..policies.transition import Decision, Floats, Reason, Transition
 from .attainment import Attainment
@@ -139,8 +139,7 @@ class Governor:
         # What is verified in this step was drafted by this interval.
         drafted = self._drafted
         cut = drafted is not None and drafted.decision.reason in _DECIDED
-        flight = self._flight
-        context = flight.context / max(len(flight.requests), 1) if flight else 0.0
+        context = self._flight.mean_context if self._flight else 0.0
         if orders.policy is not None:
             return Plan(depth, self._verified(orders.policy, step, context) if cut else None)
         if orders.runner is None:
@@ -327,14 +326,7 @@ class Governor:
 
     def _is_guarded(self, orders: Orders) -> bool:
         """Whether the guard may act: a snapshot decides, by the losses that the guard measures."""
-        return (
-            self.guard is not None
-            and orders.mode in _GOVERNING
-            and orders.pinned is None
-            and orders.policy is None
-            and orders.runner is not None
-            and orders.runner.snapshot.meta.linear
-        )
+        return self.guard is not None and _deciding(orders) is not None
 
     def _is_idle(self, now: float) -> bool:
         """Whether nothing is in the air, for a while now."""
@@ -424,7 +416,7 @@ class Governor:
             batch,
             load.waiting,
             load.kv_usage,
-            flight.context / decoding if flight else 0.0,
+            flight.mean_context if flight else 0.0,
             prefill,
             per_request,
             arrivals,
@@ -438,21 +430,14 @@ class Governor:
 
     def _thresholds(self, orders: Orders) -> Floats | float:
         """Hope from which on the drafts of running requests are verified; 0 for all of them."""
-        flight, runner = self._flight, orders.runner
-        if (
-            not (flight and flight.requests)
-            or runner is None
-            or not runner.snapshot.meta.linear
-            or orders.policy is not None
-            or orders.pinned is not None
-            or orders.mode not in _GOVERNING
-        ):
+        flight, snapshot = self._flight, _deciding(orders)
+        if flight is None or not flight.requests or snapshot is None:
             return 0.0
         states = list(flight.requests.values())
         depth = self._current.decision.applied if self._current else self.info.static_depth
-        context = flight.context / len(states)
-        structure = runner.snapshot.structure
-        return self.planner.thresholds(states, structure, orders.speed, depth, context)
+        return self.planner.thresholds(
+            states, snapshot.structure, orders.speed, depth, flight.mean_context
+        )
 
     def _report(self, interval: Interval) -> None:
         """Send an interval that is complete and taught something."""
@@ -472,6 +457,19 @@ class Governor:
                 interval.policy.learn(transition.decision, transition.outcome)
             except PolicyError as e:
                 self.book.refuse(str(e))
+
+
+def _deciding(orders: Orders) -> Snapshot | None:
+    """The snapshot that decides, by losses that are linear in latency and cost; None if none."""
+    if (
+        orders.mode not in _GOVERNING
+        or orders.pinned is not None
+        or orders.policy is not None
+        or orders.runner is None
+        or not orders.runner.snapshot.meta.linear
+    ):
+        return None
+    return orders.runner.snapshot
 
 
 def _shares(requests: dict[str, RequestState], knob: float) -> tuple[list[float], float]:

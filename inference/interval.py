@@ -153,6 +153,11 @@ class Flight:
         self.launched = 0.0
         self.depth = 0
 
+    @property
+    def mean_context(self) -> float:
+        """Cached tokens of a decoding request, mean; 0 without any."""
+        return self.context / (len(self.requests) or 1)
+
 
 def checked_of(lengths: Sequence[int]) -> list[int]:
     """How many requests verify each position 1..MAX_DEPTH.

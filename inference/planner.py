@@ -17,7 +17,7 @@ import numpy as np
 
 from ..policies.admission import admission, first_due, is_patient, prompt_tokens
 from ..policies.allocation import allocate, costs
-from ..policies.slack import OBJECTIVES, TERMS, TTFT, slack
+from ..policies.slack import GIVEN_UP, TERMS, TTFT, slack
 from ..policies.spaces import MAX_DEPTH
 from ..policies.step_time import FEATURES
 from ..policies.structure import Structure
@@ -49,18 +49,16 @@ class Planner:
 
     Args:
         estimator: of its drafter.
-        most_tokens: an engine's own bound on the tokens of a step.
 
     Attributes:
         hurried: whether any request ever had objectives: nobody is put before another until then.
         slack: mean seconds that requests with objectives have over, those below zero owed.
     """
 
-    def __init__(self, estimator: SurvivalEstimator, most_tokens: int = 2**31) -> None:
+    def __init__(self, estimator: SurvivalEstimator) -> None:
         self.hurried = False
         self.slack = 0.0
         self._estimator = estimator
-        self._most_tokens = most_tokens
         self._given_up = False  # whether any objective was, at the last step
         self._rate = 1.0
         self._length = LENGTH
@@ -129,7 +127,7 @@ class Planner:
         tokens = None
         if limit < math.inf:
             per_token = max(float(coefficients[_PREFILL]), _INSTANT)
-            tokens = prompt_tokens(limit, seconds, per_token, self._pressure, self._most_tokens)
+            tokens = prompt_tokens(limit, seconds, per_token, self._pressure, _ANY)
         if not cut:
             return Plan(depth, None, tokens, order)
         return Plan(deeper, lengths.tolist(), tokens, order)
@@ -198,7 +196,7 @@ class Planner:
         slack(terms.reshape(n, -1), max(self._length, 1.0), now, pace, credit, missed)
         if self._given_up or missed.any():
             for state, code in zip(states, missed.tolist(), strict=True):
-                state.missed = OBJECTIVES[code]
+                state.missed = GIVEN_UP[code]
             self._given_up = bool(missed.any())
         bound = pace < math.inf
         if bound.any():
@@ -246,7 +244,7 @@ class Planner:
         )
         for state in (waiting[i] for i in fresh):
             if now - state.arrived > state.slo.ttft:
-                state.missed = OBJECTIVES[TTFT]
+                state.missed = GIVEN_UP[TTFT]
         return places + [fresh[i] for i in order.tolist()]
 
     def _count_admissions(self, waiting: list[RequestState], now: float) -> None:
@@ -263,7 +261,7 @@ class Planner:
         one, ones = np.ones(1), np.ones(1, np.int64)
         slack(np.ones((1, len(TERMS))), 1.0, 0.0, one, one, ones)
         admission(one, one, one, 0.0, 1.0, 1.0, 1.0, 0, 0.0, ones)
-        prompt_tokens(1.0, 1.0, 1.0, 0.0, self._most_tokens)
+        prompt_tokens(1.0, 1.0, 1.0, 0.0, _ANY)
         survival, factors = np.ones((1, MAX_DEPTH)), np.ones(2)
         three = np.ones(3)
         allocate(survival, survival, ones, one, one, one, three, factors, three, 1, 1.0, ones)
@@ -282,4 +280,5 @@ def _prices(structure: Structure) -> Floats:
     return np.array((prices.verified, prices.drafted, prices.second))
 
 
+_ANY: Final = 2**31  # prompt tokens: the engine holds to its own bound itself
 _INSTANT: Final = 1e-9  # seconds per prompt token that is divided by

@@ -31,6 +31,7 @@ CAUTION: Final = 0.85
 """Share of the prompt tokens that lately ran in a second, which first tokens are planned with."""
 
 _LEAST_SHARE: Final = 0.5  # of a step's time that prompts get, if there are any
+_MOST_SHARE: Final = 0.9
 _SOON: Final = 0.02  # seconds to a due time below which it no longer tells how fast to be
 _LAST: Final = 1e12  # tokens: more than any prompt
 
@@ -71,7 +72,7 @@ def admission(
         due[q] = first_due(arrived[q], ttft[q], now)
         free[q] = due[q] != arrived[q] + ttft[q]
     by_due, by_arrival = np.argsort(due), np.argsort(arrived)
-    # What the bound on prompts slowed down must not be planned with as if they could not be faster.
+    # Prompts that were slow because they were held back can run faster.
     each = 1.0 / (CAUTION * max(speed, _LEAST_SHARE / per_token))
     late = _late(due, by_due, free, prompts, now + each * started, each)
     first = -1
@@ -166,6 +167,3 @@ def prompt_tokens(
     share = min(max(pressure * per_token, _LEAST_SHARE), _MOST_SHARE)
     tokens = max((limit - seconds) / per_token, share / (1.0 - share) * seconds / per_token)
     return int(min(tokens, most))
-
-
-_MOST_SHARE: Final = 0.9

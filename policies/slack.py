@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .compiling import compiled
+from .slo import OBJECTIVES
 from .transition import Floats
 
 Integers = npt.NDArray[np.int64]
@@ -23,8 +24,8 @@ MET: Final = 0
 TTFT: Final = 1
 TPOT: Final = 2
 DEADLINE: Final = 3
-OBJECTIVES: Final = ("", "ttft", "tpot", "deadline")
-"""Names of the objectives that cannot be met any more; "" for none."""
+GIVEN_UP: Final = ("", *OBJECTIVES)
+"""Name of the objective that cannot be met any more, by the numbers above; "" for none."""
 
 RECOVERY: Final = 0.1
 """Share of a token's time that a request in debt can be expected to regain with each one."""
@@ -33,7 +34,7 @@ HORIZON: Final = 8.0
 """Steps in which a debt is to be paid back."""
 
 
-TERMS: Final = ("ttft", "tpot", "deadline", "arrived", "first", "emitted")
+TERMS: Final = (*OBJECTIVES, "arrived", "first", "emitted")
 """What is known of a request: its objectives, seconds, infinite for none; when it arrived and its
 first token came, anything before that; its tokens so far."""
 
@@ -50,7 +51,7 @@ def slack(
         now: the time, by the clock of the terms.
         pace: written: seconds that a token may take, infinite without an objective; shape (n,).
         credit: written: seconds over, those below zero owed; shape (n,).
-        missed: written: which objective cannot be met any more, index into ``OBJECTIVES``.
+        missed: written: which objective cannot be met any more, index into ``GIVEN_UP``.
     """
     for i in range(len(terms)):
         pace[i], credit[i], missed[i] = _one(terms[i], coming, now)

@@ -52,6 +52,9 @@ class Slo:
 
 NO_SLO: Final = Slo()
 
+OBJECTIVES: Final = ("ttft", "tpot", "deadline")
+"""Names of the objectives, in the order of ``Slo``."""
+
 BOUNDS: Final[dict[str, tuple[float, float]]] = {
     "ttft_ms": (1.0, 86_400_000.0),
     "tpot_ms": (0.1, 600_000.0),

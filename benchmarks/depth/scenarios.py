@@ -22,7 +22,9 @@ _MIXES: Final[tuple[dict[str, float], ...]] = (
 )
 """What a trace's requests are about, phase by phase: it carries arrivals and lengths, no text."""
 
-_DRIFT: Final = Drift(sigma=0.3, every=60.0, memory=0.7)
+DRIFT: Final = Drift(sigma=0.3, every=60.0, memory=0.7)
+"""How acceptance moves in simulated traffic."""
+
 _CONCURRENCIES: Final = (1, 4, 16)
 _CLASSES: Final = ("code", "tool_calls", "prose")
 
@@ -46,7 +48,7 @@ def of_trace(
     """
     trace = read_trace(path, rate=rate)
     length = float(trace.arrivals[-1]) if seconds is None else seconds
-    workload = traced(trace, drift=_DRIFT)
+    workload = traced(trace, drift=DRIFT)
     phases = tuple(Phase(seconds=length / len(_MIXES), mix=mix) for mix in _MIXES)
     workload = replace(workload, phases=phases)
     engine = engine or preset("gpu-7b")
@@ -69,7 +71,7 @@ def changing(
         for c in _CLASSES
     ]
     order = sorted(range(len(phases)), key=lambda i: (i * 7 + seed * 5) % len(phases))
-    workload = Workload(phases=tuple(phases[i] for i in order), drift=_DRIFT)
+    workload = Workload(phases=tuple(phases[i] for i in order), drift=DRIFT)
     engine = engine or preset("cpu")
     return replace(engine, name="changing load", workload=workload, horizon=seconds)
 

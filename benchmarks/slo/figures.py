@@ -19,7 +19,7 @@ sent_late_ms_p99: live, by how much our own clients sent late; faults: of the go
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
@@ -29,8 +29,10 @@ from .arms import ADASPEC, OFF, OURS
 from .promises import CLASSES
 from .score import Score
 
-Scores = Mapping[tuple[str, float, float, str, int], Score]
-"""By trace, load, scale, arm and seed."""
+Key = tuple[str, float, float, str, int]
+"""Trace, load, scale, arm and seed."""
+
+Scores = Mapping[Key, Score]
 
 _TINY: Final = 1e-3  # requests per second: who attains nothing is not divided by
 
@@ -97,8 +99,3 @@ def _goodput(scores: Scores, trace: str, load: float, arm: str) -> float:
 def _of(scores: Scores, place: int) -> list:  # type: ignore[type-arg]
     """What there is of one part of the keys, in order."""
     return list(dict.fromkeys(key[place] for key in scores))
-
-
-def arms(scores: Scores) -> Sequence[str]:
-    """Those that were compared."""
-    return _of(scores, 3)

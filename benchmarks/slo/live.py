@@ -30,12 +30,13 @@ from ..session import ENGINE, Session
 from ..switch import Switch
 from .arms import LEARNING, Arm, live_arms
 from .arrivals import sample, short_window
+from .figures import Key
 from .measured import Measured
 from .options import SloOptions
 from .promises import REFERENCE
 from .requests import WITHOUT, ended, fitted, promised, requests, served
 from .score import score
-from .tally import Key, Turn, measured
+from .tally import Turn, measured
 from .texts import Texts
 
 Progress = Callable[[str], None]

@@ -9,21 +9,20 @@ from typing import Final
 import numpy as np
 
 from ...inference.simulator.engine import Simulator
-from ...inference.simulator.profiled import profile_of
 from ...inference.simulator.settings import SimulatorSettings
 from ...inference.simulator.traces import Trace
-from ...inference.simulator.workload import Drift, Phase, Workload
+from ...inference.simulator.workload import Workload, traced
 from ...policies.catalogue.registry import make_policy
 from ...policies.prices import compute_prices
 from ...policies.slo import Slo
-from ...policies.structure import Structure
+from ..depth.scenarios import DRIFT
+from ..depth.simulated import profiled
 from .arms import OFF, SIMULATED, Arm
 from .arrivals import sample, window
 from .promises import REFERENCE
 from .score import Score, Served, score
 
 _OFF: Final = next(arm for arm in SIMULATED if arm.name == OFF)
-_DRIFT: Final = Drift(sigma=0.3, every=60.0, memory=0.7)
 _QUEUE: Final = 65536  # so that nobody waits outside, unseen
 _SATURATED: Final = 1000  # requests that wait from the start, to find the capacity
 _FOREVER: Final = 1e9
@@ -85,15 +84,13 @@ def scored(
 
 
 def _workload(trace: Trace, slos: Sequence[Slo]) -> Workload:
-    return Workload(
-        phases=(Phase(),), trace=trace, drift=_DRIFT, slos=tuple((slo, 1.0) for slo in slos)
-    )
+    return replace(traced(trace, drift=DRIFT), slos=tuple((slo, 1.0) for slo in slos))
 
 
 def _run(settings: SimulatorSettings, arm: Arm, seed: int) -> Served:
     simulator = Simulator(settings, 1, seed)
     simulator.speed[:] = 1.0
-    policy = make_policy(arm.policy, _structure(settings))
+    policy = make_policy(arm.policy, profiled(settings, compute_prices(settings.parameter_ratio)))
     raw, done = simulator.reset(), False
     while not done:
         actions = policy.act(raw).actions
@@ -110,10 +107,3 @@ def _run(settings: SimulatorSettings, arm: Arm, seed: int) -> Served:
         span=float(ended["end"].max()),
         offered=float(ended["arrival"].max()),
     )
-
-
-def _structure(settings: SimulatorSettings) -> Structure:
-    """What a profile of the engine would tell every policy before it starts."""
-    prices = compute_prices(settings.parameter_ratio)
-    found = profile_of(settings.cost_model, settings.k_max, settings.parameter_ratio)
-    return Structure(settings.k_max, found.vector, prices, found.table)

@@ -12,13 +12,14 @@ from ...inference.simulator.settings import SimulatorSettings
 from ...inference.simulator.traces import Trace
 from .allocating import allocate_us
 from .arms import SIMULATED
+from .figures import Key
 from .measured import Measured
 from .options import SloOptions
 from .score import Score, described
 from .simulated import Site, scored, site
 
 Progress = Callable[[str], None]
-Found = dict[tuple[str, float, float, str, int], Score]
+Found = dict[Key, Score]
 
 _K_MAX: Final = 8  # AdaSpec's most
 

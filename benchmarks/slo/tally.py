@@ -11,6 +11,7 @@ import numpy as np
 from ...inference.asking import RequestRecord
 from ...inference.wire import Beat
 from .arms import OURS, live_arms
+from .figures import Key
 from .measured import Measured
 from .options import SloOptions
 from .promises import CLASSES
@@ -19,9 +20,6 @@ from .score import Served, described, score
 
 if TYPE_CHECKING:
     from .live import Place
-
-Key = tuple[str, float, float, str, int]
-"""Trace, load, scale, arm and seed."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from .compiling import compiled, uniform
 from .confidence import confidence
 from .settings import PLANNERS
 from .state import Record, Records, World
-from .steps import expected_seconds, grid_factor
+from .steps import depth_factors, expected_seconds, parts
 from .traces import Integers
 
 _WITH_SLO: Final = PLANNERS.index("adaspec-slo")
@@ -63,14 +63,9 @@ def draft(world: World, engine: Record, requests: Records, order: Integers) -> N
         if efficiency <= best or seconds > limit:
             break  # this token was drafted to find out
         best = efficiency
-    c = world.coefficients
-    base = np.array([c[0] + c[1] * batch + c[5] * context, c[2], c[3]])
-    factor = 1.0
-    if world.grid.size > 1:
-        depth = float(engine.depth)
-        factor = grid_factor(world.grid_batches, world.grid, math.log2(batch), depth)
     lengths = np.empty(batch, np.int64)
-    verify(gained, engine.depth, base, factor, limit, lengths)
+    factor = depth_factors(world, batch)[engine.depth]
+    verify(gained, engine.depth, parts(world, batch, context), factor, limit, lengths)
     for b in range(batch):
         requests[slots[b]].drafts = lengths[b]
 

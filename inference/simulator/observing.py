@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 from typing import Final
 
-import numpy as np
-
 from ...policies.allocation import costs
 from ...policies.spaces import CLASSES, DEPTH_SPACE, MAX_DEPTH, SPEED_INDEX, Array
 from .compiling import compiled
 from .estimates import add_survival, read_history, refresh
 from .settings import PLANNERS
 from .state import Record, Records, World
-from .steps import depth_factors
+from .steps import depth_factors, parts, prices
 from .traces import Integers
 
 FLYBALL: Final = PLANNERS.index("flyball")
@@ -82,10 +80,8 @@ def threshold(world: World, engine: Record, speed: float) -> float:
     n = engine.decoding
     if world.parameters[0].planner != FLYBALL or n == 0:
         return 0.0
-    c = world.coefficients
-    seconds = np.array([c[0] + c[1] * n + c[5] * engine.context, c[2], c[3]])
-    prices = np.array([1.0, world.parameters[0].parameter_ratio, 0.0])
-    position, dollars, _ = costs(n, speed, seconds, depth_factors(world, n), prices, engine.held)
+    seconds, factors = parts(world, n, engine.context), depth_factors(world, n)
+    position, dollars, _ = costs(n, speed, seconds, factors, prices(world), engine.held)
     return float(max(engine.worth, 1.0) * (position + (1.0 - speed) * dollars))
 
 

@@ -15,7 +15,7 @@ from ...policies.slack import slack
 from ...policies.spaces import MAX_DEPTH
 from .compiling import compiled
 from .state import Record, Records, World
-from .steps import depth_factors
+from .steps import depth_factors, parts, prices
 from .traces import Integers
 
 
@@ -109,10 +109,6 @@ def _allocate(
             best *= 1.0 - min(estimate.hopeful[request.slot, j] * request.frailty, 1.0)
             survival[i, j], hope[i, j] = alive, best
     slack(terms, max(engine.length, 1.0), engine.clock, pace, credit, missed)
-    c = world.coefficients
-    seconds = np.array([c[0] + c[1] * n + c[5] * context, c[2], c[3]])
-    factors = depth_factors(world, n)
-    prices = np.array([1.0, p.parameter_ratio, 0.0])
     engine.depth, engine.worth, step, limit = allocate(
         survival,
         hope,
@@ -120,13 +116,14 @@ def _allocate(
         np.full(n, speed),
         pace,
         credit,
-        seconds,
-        factors,
-        prices,
+        parts(world, n, context),
+        depth_factors(world, n),
+        prices(world),
         engine.held,
         max(engine.worth, 1.0),
         lengths,
     )
     for i in range(n):
         requests[who[i]].drafts = lengths[i]
-    engine.prompt_tokens = prompt_tokens(limit, step, c[4], pressure, p.max_num_batched_tokens)
+    per_token, most = world.coefficients[4], p.max_num_batched_tokens
+    engine.prompt_tokens = prompt_tokens(limit, step, per_token, pressure, most)

@@ -36,6 +36,22 @@ def expected_seconds(
 
 
 @compiled
+def parts(world: World, decoding: int, context: int) -> Floats:
+    """Seconds of a step without drafts, per pass of the drafter, per position verified.
+
+    Before the correction, which ``depth_factors`` gives; as ``policies.allocation`` takes them.
+    """
+    c = world.coefficients
+    return np.array([c[0] + c[1] * decoding + c[5] * context, c[2], c[3]])
+
+
+@compiled
+def prices(world: World) -> Floats:
+    """Per position verified, per position drafted, per second; in those of a position verified."""
+    return np.array([1.0, world.parameters[0].parameter_ratio, 0.0])
+
+
+@compiled
 def depth_factors(world: World, batch: int) -> Floats:
     """The correction at a batch size by depth, shape (k_max + 1,)."""
     factors = np.ones(world.parameters[0].k_max + 1)
