@@ -1,0 +1,1 @@
+"""The chain drafter: models of one family, where larger ones verify what smaller ones draft."""

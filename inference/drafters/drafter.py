@@ -1,0 +1,70 @@
+"""What every drafter is: requests come and go, tokens are verified, drafts are asked for."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A draft that is asked for.
+
+    Attributes:
+        request: which request's.
+        depth: at most so many tokens, at least 1.
+    """
+
+    request: str
+    depth: int
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose a request is.
+
+    Attributes:
+        tenant: nothing that one tenant's requests hold ever reaches another's; "" is one as well.
+        session: requests of one conversation or agent; "" for one of its own.
+    """
+
+    tenant: str = ""
+    session: str = ""
+
+
+class Drafter(ABC):
+    """Proposes tokens for requests; belongs to one thread.
+
+    Tokens are ids of the target's vocabulary. A drafter that raises costs its draft, never a
+    request: whoever asks goes on without.
+    """
+
+    name: str = ""
+    """What users call it."""
+
+    @abstractmethod
+    def begin(self, request: str, prompt: Sequence[int], owner: Owner) -> None:
+        """Take in a request; its prompt may be read until it ends, never changed."""
+
+    @abstractmethod
+    def extend(self, request: str, tokens: Sequence[int]) -> None:
+        """Take in tokens that the target has emitted for a request, in order.
+
+        Every token is given once, whether it was drafted here, elsewhere, or not at all.
+        """
+
+    @abstractmethod
+    def propose(self, asks: Sequence[Ask]) -> list[list[int]]:
+        """Draft.
+
+        Returns:
+            As many drafts as asks, each of 0 to ``depth`` tokens.
+        """
+
+    @abstractmethod
+    def end(self, request: str) -> None:
+        """Let go of a request; one that is not known is ignored."""
+
+    def close(self) -> None:  # noqa: B027 - most have nothing to close
+        """End what runs in the background, and keep what is to be kept."""
