@@ -8,16 +8,19 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from ...policies.slo import NO_SLO
 from ...policies.spaces import MAX_DEPTH, check_depth
+from ...policies.transition import Transition
 from ..governor import Governor, Load
 from ..interval import Flight, checked_of
 from ..link import Link
 from ..objectives import with_verdict
 from ..requests import RequestState
 from ..settings import GovernorSettings, from_environment
+from ..wire import Report
 from .identity import identify
 from .step import SchedulerStep
 
@@ -269,13 +272,11 @@ def _connect(config: Any, settings: GovernorSettings) -> tuple[Governor, Link | 
     """A governor for an engine, linked to its controller if it has one."""
     info = identify(config, settings)
     link = None
-    send: Callable[[Any], bool] = _drop
     if settings.controller is not None:
         link = Link(settings.controller, settings.engine, settings.keys)
-        send = link.send
     governor = Governor(
         info,
-        send,
+        _drop if link is None else partial(_report, link),
         settings.orders(),
         settings.interval,
         settings.seed,
@@ -292,6 +293,10 @@ def _connect(config: Any, settings: GovernorSettings) -> tuple[Governor, Link | 
         settings.controller or "none",
     )
     return governor, link
+
+
+def _report(link: Link, transition: Transition) -> bool:
+    return link.send(Report(link.name, [transition]))
 
 
 def _drop(_: object) -> bool:
