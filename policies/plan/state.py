@@ -66,6 +66,8 @@ class PlanState:
         tasks: tasks that run now, this one among them.
         elapsed: seconds that the target call of the step after the last proposed one has been
             running; NaN where it has not begun.
+        run: number of the run that it is a moment of, so that runs of one task can be told
+            apart.
     """
 
     task: str
@@ -76,6 +78,7 @@ class PlanState:
     free: float = math.inf
     tasks: int = 1
     elapsed: float = math.nan
+    run: int = 0
 
 
 @dataclass(frozen=True, slots=True)
