@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable
 
 from .environment import Environment
@@ -43,7 +44,8 @@ class Executor:
         if isinstance(answer, str):
             execution.observation = answer
         else:
-            work = _wait_for(answer)
+            # A coroutine itself: one that only waits for it would leave it behind when cancelled.
+            work = answer if inspect.iscoroutine(answer) else _wait_for(answer)
             execution.task = self._tasks.start(work, lambda task: self._end(step, execution, task))
         return execution
 
