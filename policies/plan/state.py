@@ -68,6 +68,7 @@ class PlanState:
             running; NaN where it has not begun.
         run: number of the run that it is a moment of, so that runs of one task can be told
             apart.
+        at: seconds since its run started; NaN where it is not known.
     """
 
     task: str
@@ -79,6 +80,7 @@ class PlanState:
     tasks: int = 1
     elapsed: float = math.nan
     run: int = 0
+    at: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)
