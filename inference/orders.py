@@ -11,7 +11,7 @@ from ..policies.runner import Runner
 from ..policies.snapshot import Snapshot, SnapshotError
 from ..policies.spaces import check_depth, check_speed
 from .live_policy import KeptPolicies, LivePolicy
-from .wire import LEARNED, EngineInfo, FromController, Knob, Mode, Pin, SetMode, UsePolicy
+from .wire import LEARNED, EngineInfo, Knob, Mode, Pin, SetMode, UsePolicy
 
 log = logging.getLogger("flyball")
 
@@ -60,10 +60,11 @@ class Book(ABC, Generic[_Standing]):
         try:
             if isinstance(order, Knob):
                 self._change(speed=check_speed(order.speed))
-            elif not isinstance(order, FromController):
-                self.orders = replace(self.orders, **self._snapshot(order))
-            elif order.engine == self._name:
-                self._own(order)
+            elif isinstance(order, SetMode | Pin | UsePolicy):
+                if order.engine == self._name:
+                    self._own(order)
+            else:
+                self.orders = self._with(order)
         except ValueError as e:
             self.refuse(str(e))
 
@@ -74,8 +75,8 @@ class Book(ABC, Generic[_Standing]):
         log.warning("refused: %s", reason)
 
     @abstractmethod
-    def _snapshot(self, snapshot: Any) -> dict[str, object]:
-        """What a snapshot changes.
+    def _with(self, snapshot: Any) -> _Standing:
+        """The orders with a snapshot in force.
 
         Raises:
             ValueError: it cannot be used.
@@ -160,9 +161,9 @@ class OrderBook(Book[Orders]):
         if self.orders.runner is not None:
             self._prepare(self.orders.runner.snapshot)
 
-    def _snapshot(self, snapshot: Snapshot) -> dict[str, object]:
+    def _with(self, snapshot: Snapshot) -> Orders:
         self._prepare(snapshot)
-        return {"runner": Runner(snapshot)}
+        return replace(self.orders, runner=Runner(snapshot))
 
     def _policy(self, spec: str) -> LivePolicy | None:
         return self._policies.get(spec)

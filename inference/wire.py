@@ -1,10 +1,11 @@
 """The messages between engines, controller and clients, and the sockets they travel on.
 
 One address names a controller. From its port P: engines PUSH ``Report`` and ``Beat`` to P, and
-planners of agents ``PlanReport`` and ``PlanBeat``; the controller PUBlishes ``Snapshot`` bytes, ``Knob``, ``SetMode``, ``UsePolicy`` and ``Pin`` on P + 1
-(XPUB, every topic's last value resent to late joiners), each as two frames, topic and payload;
-commands go to P + 2 (ROUTER / DEALER), and every one is answered. Messages are MessagePack, each
-with a schema number; weights are safetensors. Never pickle.
+planners of agents ``PlanReport`` and ``PlanBeat``; the controller PUBlishes snapshots' bytes,
+``Knob``, ``SetMode``, ``UsePolicy`` and ``Pin`` on P + 1 (XPUB, every topic's last value resent to
+late joiners), each as two frames, topic and payload; commands go to P + 2 (ROUTER / DEALER), and
+every one is answered. Messages are MessagePack, each with a schema number; weights are
+safetensors. Never pickle.
 """
 
 from __future__ import annotations

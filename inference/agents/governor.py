@@ -10,19 +10,23 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar
 
 import msgspec
 import numpy as np
 
+from ...policies.calibration import Calibration
 from ...policies.plan.fixed import Fixed
 from ...policies.plan.learned import Learned
 from ...policies.plan.policy import EndedCall, FinishedRun, PlanPolicy
 from ...policies.plan.rows import PlanRecorder, PlanRows
+from ...policies.plan.snapshot import PlanSnapshot
 from ...policies.plan.space import observe
 from ...policies.plan.state import MAX_AHEAD, Ahead, PlanState
+from ..link import Link
 from ..meters import Durations
-from ..wire import Mode, PlanBeat, PlanReport
+from ..wire import TOPIC_PLAN_SNAPSHOT, Address, Mode, PlanBeat, PlanReport
 from .messages import MOST_ROWS, PlannerInfo, PlanTotals, columns_of
 from .orders import PlanOrderBook, PlanOrders
 
@@ -67,10 +71,26 @@ class PlanGovernor(PlanPolicy):
         self._own_speed = own_speed
         self._recorder = PlanRecorder()
         self._durations = Durations()
+        self._calibration = Calibration()
         self._choosers: dict[int, PlanPolicy] = {}  # by run
         self._aheads = [0] * (MAX_AHEAD + 1)
         self._latest = PlanState("")
         self._ahead = 0
+
+    def connect(self, address: Address, keys: Path | None = None) -> Link:
+        """Follow a controller, and report to it, until the link is closed.
+
+        Args:
+            address: where it listens.
+            keys: folder of CURVE keys; needed beyond loopback.
+
+        Raises:
+            ValueError: the controller must not be reached without keys.
+        """
+        link = Link(address, self.info.planner, keys, TOPIC_PLAN_SNAPSHOT, PlanSnapshot.from_bytes)
+        self._send = link.send
+        link.start(self.book, self.beat)
+        return link
 
     @property
     def barrier(self) -> bool:  # type: ignore[override]
@@ -91,7 +111,7 @@ class PlanGovernor(PlanPolicy):
             ahead = self._decide(state, orders)
             if orders.mode is not Mode.OFF:
                 self._recorder.decided(state, observe(state, self.learned.estimates), ahead)
-        except Exception as e:
+        except Exception as e:  # noqa: BLE001 - a run goes on whatever its policy does
             self._fault(e)
             ahead = Ahead(0)
         self._count(state, ahead)
@@ -103,7 +123,7 @@ class PlanGovernor(PlanPolicy):
         state = self._standing(state)
         try:
             ahead = await self._of(state).consider(state)
-        except Exception as e:
+        except Exception as e:  # noqa: BLE001 - a run goes on whatever its policy does
             self._fault(e)
             ahead = Ahead(0)
         self._count(state, ahead)
@@ -114,6 +134,9 @@ class PlanGovernor(PlanPolicy):
         self.totals.steps += 1
         self.totals.judged += matched is not None
         self.totals.matched += bool(matched)
+        if matched is not None:
+            chance = float(self.learned.estimates.matches.chances(state)[0])
+            self._calibration.add([chance], int(matched))
         self._tell(state.run, lambda policy: policy.settled(state, index, matched))
 
     def ended(self, call: EndedCall, state: PlanState) -> None:
@@ -141,7 +164,7 @@ class PlanGovernor(PlanPolicy):
         """What it is and does now; may be called from another thread."""
         orders, latest = self.book.orders, self._latest
         p50, p99 = self._durations.percentiles()
-        brier, ece = self.learned.calibration
+        brier, ece = self._calibration.overall()
         return PlanBeat(
             info=self.info,
             at=time.time(),
@@ -173,7 +196,8 @@ class PlanGovernor(PlanPolicy):
     def _decide(self, state: PlanState, orders: PlanOrders) -> Ahead:
         chooser = self._of(state)
         if chooser is self.learned:
-            self.learned.use(orders.snapshot, explore=orders.mode is Mode.APPLY)
+            self.learned.snapshot = orders.snapshot or self.learned.snapshot
+            self.learned.explore = orders.mode is Mode.APPLY
         ahead = chooser.decide(state)
         if orders.mode is Mode.SHADOW:
             return self._static.decide(state)
@@ -202,7 +226,7 @@ class PlanGovernor(PlanPolicy):
         for policy in (self.learned, *others):
             try:
                 notice(policy)
-            except Exception as e:
+            except Exception as e:  # noqa: BLE001
                 self._fault(e)
 
     def _count(self, state: PlanState, ahead: Ahead) -> None:

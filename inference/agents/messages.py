@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -86,7 +86,7 @@ def rows_of(columns: dict[str, bytes]) -> PlanRows:
     return rows
 
 
-def _column(name: str, data: bytes, count: int) -> np.ndarray:  # type: ignore[type-arg]
+def _column(name: str, data: bytes, count: int) -> np.ndarray[Any, Any]:
     """One column.
 
     Raises:

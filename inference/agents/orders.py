@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...policies.plan.catalogue import make_plan_policy
 from ...policies.plan.policy import PlanPolicy
@@ -45,17 +45,15 @@ class PlanOrderBook(Book[PlanOrders]):
         seed: of policies that draw at random.
     """
 
-    def __init__(
-        self, info: PlannerInfo, orders: PlanOrders | None = None, seed: int = 0
-    ) -> None:
+    def __init__(self, info: PlannerInfo, orders: PlanOrders | None = None, seed: int = 0) -> None:
         super().__init__(info.planner, orders or PlanOrders())
         self._seed = seed
         self._kept: dict[str, PlanPolicy] = {}
 
-    def _snapshot(self, snapshot: object) -> dict[str, object]:
+    def _with(self, snapshot: object) -> PlanOrders:
         if not isinstance(snapshot, PlanSnapshot):
             raise SnapshotError("not a snapshot of the plan control point")
-        return {"snapshot": snapshot}
+        return replace(self.orders, snapshot=snapshot)
 
     def _policy(self, spec: str) -> PlanPolicy | None:
         if spec in {"", LEARNED}:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
 
 from ..exploration import chances
-from .policy import EndedCall, FinishedRun
-from .rows import PlanRecorder, PlanRows
 from .rule import Survival, losses
 from .schedule import CHOICES
 from .snapshot import PlanSnapshot, uncorrected
@@ -21,10 +18,13 @@ from .structure import steps_ahead, weighed
 class Learned(Survival):
     """The rule's expected losses, plus what a snapshot says that they leave out.
 
+    Attributes:
+        snapshot: what was learned; may be replaced at any time.
+        explore: whether other choices than the best are tried in order to learn.
+
     Args:
-        snapshot: what was learned; None for nothing yet: the rule. May be replaced at any time.
+        snapshot: what was learned; None for nothing yet: the rule.
         estimates: what is known before; None for nothing.
-        report: takes the transitions of every complete run; None for nobody.
         seed: of what is tried in order to learn.
     """
 
@@ -35,13 +35,11 @@ class Learned(Survival):
         self,
         snapshot: PlanSnapshot | None = None,
         estimates: PlanEstimates | None = None,
-        report: Callable[[PlanRows], None] | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(estimates)
         self.snapshot = uncorrected() if snapshot is None else snapshot
-        self._report = report
-        self._recorder = PlanRecorder()
+        self.explore = True
         self._rng = np.random.default_rng(seed)
 
     def decide(self, state: PlanState) -> Ahead:
@@ -51,25 +49,14 @@ class Learned(Survival):
         snapshot, steps = self.snapshot, steps_ahead(raw[None])[0]
         correction = snapshot.correction(raw).astype(np.float64)
         loss = losses(raw, self.look) + weighed(correction, raw[PLAN_SPEED_INDEX])
+        values, best = tuple((loss / steps).tolist()), int(loss.argmin())
+        if not self.explore:
+            return Ahead(best, values=values)
         odds = chances(-loss, snapshot.meta.budget, snapshot.meta.epsilon)
-        best = int(loss.argmin())
-        steps_chosen = best if odds[best] >= 1.0 else int(self._rng.choice(CHOICES, p=odds))
-        ahead = Ahead(
-            steps_chosen,
-            propensity=min(float(odds[steps_chosen]), 1.0),
-            explored=steps_chosen != best,
-            values=tuple((loss / steps).tolist()),
+        chosen = best if odds[best] >= 1.0 else int(self._rng.choice(CHOICES, p=odds))
+        return Ahead(
+            chosen,
+            propensity=min(float(odds[chosen]), 1.0),
+            explored=chosen != best,
+            values=values,
         )
-        self._recorder.decided(state, raw, ahead)
-        return ahead
-
-    def ended(self, call: EndedCall, state: PlanState) -> None:
-        """Learn what a call took."""
-        super().ended(call, state)
-        self._recorder.ended(call, state)
-
-    def finished(self, run: FinishedRun) -> None:
-        """Report the run's transitions."""
-        rows = self._recorder.finished(run)
-        if rows is not None and self._report is not None:
-            self._report(rows)
