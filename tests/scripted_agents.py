@@ -83,7 +83,7 @@ class Records:
 
     def execute(self, action: Action) -> Answer:
         self.executed.append(action)
-        seconds = at(self.script.tool_seconds, action.arguments.get("index", 0))
+        seconds = at(self.script.tool_seconds, int(action.arguments.get("index", 0)))
         return self._after(seconds, action) if seconds else self.observe(action)
 
     async def _after(self, seconds: float, action: Action) -> str:
@@ -159,6 +159,9 @@ class Approximation(Agent):
         action = wanted(task, steps)
         if right is True:
             return Turn(action, logprob=-0.1)
+        if right == "alike":
+            numbers = {name: float(value) for name, value in action.arguments.items()}
+            return Turn(Action(action.tool, numbers))
         return Turn(Action("look", {"index": index, "value": -1}), logprob=-2.0)
 
 
@@ -169,7 +172,7 @@ OUTPUTS: dict[object, object] = {
     "garbage": "look, a string",
     "ends": Turn(Action("finish", {"answer": -1})),
 }
-FAULTS = (*OUTPUTS, "raises", "hangs", "cancels")
+FAULTS = (*OUTPUTS, "raises", "hangs", "cancels", "alike")
 
 
 class Target(Agent):

@@ -32,12 +32,12 @@ class Executor:
 
         The answer, or what is raised, may be there at once or come later.
         """
-        execution = step.executions.get(wish.identity)
+        execution = step.executions.get(wish.written.identity)
         if execution is not None:
             return execution
-        execution = step.executions[wish.identity] = Execution()
+        execution = step.executions[wish.written.identity] = Execution()
         try:
-            answer = self._environment.execute(wish.turn.action)
+            answer = self._environment.execute(wish.action)
         except Exception as error:  # noqa: BLE001 - a tool is the user's, and may raise anything
             execution.error = error
             return execution
@@ -52,7 +52,7 @@ class Executor:
     def forget(self, step: Unsettled, wish: Wish | None = None) -> None:
         """End all executions of a step, or all but one action's."""
         for identity, execution in step.executions.items():
-            if execution.task is not None and (wish is None or identity != wish.identity):
+            if execution.task is not None and (wish is None or identity != wish.written.identity):
                 execution.task.cancel()
 
     def _end(self, step: Unsettled, execution: Execution, task: asyncio.Task[str]) -> None:
