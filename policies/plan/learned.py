@@ -6,9 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..exploration import chances
 from .rule import Survival, losses
-from .schedule import CHOICES
 from .snapshot import PlanSnapshot, uncorrected
 from .space import PLAN_SPEED_INDEX, PlanEstimates, observe
 from .state import Ahead, PlanState
@@ -20,7 +18,7 @@ class Learned(Survival):
 
     Attributes:
         snapshot: what was learned; may be replaced at any time.
-        explore: whether other choices than the best are tried in order to learn.
+        explore: whether A is called now and then in order to learn.
 
     Args:
         snapshot: what was learned; None for nothing yet: the rule.
@@ -37,10 +35,9 @@ class Learned(Survival):
         estimates: PlanEstimates | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__(estimates)
+        super().__init__(estimates, seed=seed)
         self.snapshot = uncorrected() if snapshot is None else snapshot
         self.explore = True
-        self._rng = np.random.default_rng(seed)
 
     def decide(self, state: PlanState) -> Ahead:
         """Decide; see ``PlanPolicy``."""
@@ -49,14 +46,6 @@ class Learned(Survival):
         snapshot, steps = self.snapshot, steps_ahead(raw[None])[0]
         correction = snapshot.correction(raw).astype(np.float64)
         loss = losses(raw, self.look) + weighed(correction, raw[PLAN_SPEED_INDEX])
-        values, best = tuple((loss / steps).tolist()), int(loss.argmin())
-        if not self.explore:
-            return Ahead(best, values=values)
-        odds = chances(-loss, snapshot.meta.budget, snapshot.meta.epsilon)
-        chosen = best if odds[best] >= 1.0 else int(self._rng.choice(CHOICES, p=odds))
-        return Ahead(
-            chosen,
-            propensity=min(float(odds[chosen]), 1.0),
-            explored=chosen != best,
-            values=values,
-        )
+        budget = snapshot.meta.budget if snapshot.meta.number else self.budget
+        budget = budget if self.explore else 0.0
+        return self._choose(loss / steps, len(state.proposed), budget * state.speed)
