@@ -74,7 +74,7 @@ class Reception:
         if self._events is None:
             self._take(bytes(self._whole))
         if not self.reply.finish and not self.done:
-            if not self.begun:
+            if self._events is not None and not self.begun:
                 raise RetryableError("the connection ended before the answer began")
             raise AgentError(f"the answer broke off after {self._call.usage.completion} tokens")
         if self.reply.finish == "length":
