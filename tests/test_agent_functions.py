@@ -58,7 +58,7 @@ def test_the_schema_is_read_off_the_types() -> None:
 
 
 def test_what_tools_may_do_is_as_declared() -> None:
-    made = Tools(tools(trains, book))
+    made = Tools(tools([trains, book]))
     assert made.check(Action("trains", {"from": "a", "to": {"city": "b"}})) == Nature()
     assert made.check(Action("book", {"offer": "F1"})) == Nature(effectful=True)
     assert made.check(Action("finish", {"answer": "x"})) == Nature(final=True)
@@ -66,7 +66,7 @@ def test_what_tools_may_do_is_as_declared() -> None:
 
 def test_tools_run_with_what_they_take() -> None:
     async def run(name: str, **arguments: Any) -> str:
-        answer = Tools(tools(trains, book)).execute(Action(name, arguments))
+        answer = Tools(tools([trains, book])).execute(Action(name, arguments))
         return answer if isinstance(answer, str) else await answer
 
     observed = asyncio.run(run("trains", **{"from": "Oslo", "to": {"city": "Rome"}, "most": 2}))
@@ -90,7 +90,7 @@ def test_wrong_calls_are_refused_with_what_is_wrong(
     name: str, arguments: dict[str, Any], complaint: str
 ) -> None:
     with pytest.raises(ActionError, match=complaint):
-        Tools(tools(trains, book)).check(Action(name, arguments))
+        Tools(tools([trains, book])).check(Action(name, arguments))
 
 
 def test_a_function_that_blocks_does_not_hold_up_the_loop() -> None:
@@ -130,9 +130,9 @@ def test_a_task_can_end_with_a_tool_of_the_users() -> None:
     def submit(text: str) -> str:
         return text
 
-    made = tools(submit)
+    made = tools([submit])
     assert [(each.name, each.final, each.effectful) for each in made] == [("submit", True, True)]
-    assert [each.name for each in tools(book)] == ["book", "finish"]
+    assert [each.name for each in tools([book])] == ["book", "finish"]
     assert finish("x") == "x", "a declared function is still the function"
 
 

@@ -9,7 +9,7 @@ import math
 import pytest
 from flyball.inference.agents import world
 from flyball.inference.agents.environment import Tool
-from flyball.inference.agents.function_tools import pure, tools
+from flyball.inference.agents.function_tools import pure
 from flyball.inference.agents.protocol import Action, AgentError, Step, Turn
 from flyball.inference.agents.reply import Reply, ToolCall
 from flyball.inference.agents.styles import TextStyle, ToolCalls
@@ -38,7 +38,7 @@ def test_texts_are_those_of_the_corpus(form: world.Style) -> None:
 
 
 @pytest.mark.parametrize(
-    "style", [TextStyle("thought"), TextStyle("thought", plain=True), ToolCalls(tools(look))]
+    "style", [TextStyle("thought"), TextStyle("thought", plain=True), ToolCalls([look])]
 )
 def test_what_is_asked_does_not_depend_on_who_proposed_a_step(style: TextStyle) -> None:
     proposed = [dataclasses.replace(step, turn=Turn(step.action, "", -0.1)) for step in STEPS]
@@ -46,7 +46,7 @@ def test_what_is_asked_does_not_depend_on_who_proposed_a_step(style: TextStyle) 
 
 
 def test_actions_that_match_are_shown_the_same() -> None:
-    style = ToolCalls(tools(look))
+    style = ToolCalls([look])
     one = Step(Turn(Action("look", {"what": "x", "times": 2})), "xx")
     other = Step(Turn(Action("look", {"times": 2.0, "what": "x"})), "xx")
     assert style.request("t", [one]) == style.request("t", [other])
@@ -54,9 +54,9 @@ def test_actions_that_match_are_shown_the_same() -> None:
 
 def test_thoughts_are_shown_where_they_are_asked_for() -> None:
     step = Step(Turn(Action("look", {"what": "x"}), "I look."), "x")
-    shown = ToolCalls(tools(look), thoughts=True).request("t", [step])["messages"]
+    shown = ToolCalls([look], thoughts=True).request("t", [step])["messages"]
     assert shown[-2]["content"] == "I look."
-    assert "I look." not in json.dumps(ToolCalls(tools(look)).request("t", [step]))
+    assert "I look." not in json.dumps(ToolCalls([look]).request("t", [step]))
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -77,10 +77,10 @@ def test_the_actions_tokens_alone_make_its_log_probability() -> None:
 
 def test_a_calls_tokens_come_after_the_text() -> None:
     reply = Reply("hm", [ToolCall("look", "{}")], tokens=[("hm", -9.0), ("look", -1.0)])
-    turn = ToolCalls(tools(look)).read(reply)
+    turn = ToolCalls([look]).read(reply)
     assert (turn.thought, turn.logprob) == ("hm", -1.0)
     reply.tokens.pop()
-    assert math.isnan(ToolCalls(tools(look)).read(reply).logprob)
+    assert math.isnan(ToolCalls([look]).read(reply).logprob)
 
 
 @pytest.mark.parametrize(
@@ -94,18 +94,22 @@ def test_texts_that_are_no_turn_are_refused(text: str, complaint: str) -> None:
 
 def test_the_first_of_several_calls_counts() -> None:
     calls = [ToolCall("look", '{"what": "x"}'), ToolCall("look", '{"what": "y"}')]
-    assert ToolCalls(tools(look)).read(Reply(calls=calls)).action.arguments == {"what": "x"}
+    assert ToolCalls([look]).read(Reply(calls=calls)).action.arguments == {"what": "x"}
 
 
 def test_an_answer_without_a_call_is_refused_where_calls_are_insisted_on() -> None:
-    style = ToolCalls(tools(look), answer=None)
+    style = ToolCalls([look], answer=None)
     assert style.request("t", ())["tool_choice"] == "required"
     with pytest.raises(AgentError, match="expected a call"):
         style.read(Reply(text="tea"))
 
 
+def test_a_task_with_a_goal_is_told_as_that() -> None:
+    assert ToolCalls([look]).request(TASK, ())["messages"][-1]["content"] == TASK.goal
+
+
 def test_a_task_is_text_or_json() -> None:
-    style = ToolCalls(tools(look), system="")
+    style = ToolCalls([look], system="")
     assert style.request({"goal": 1}, ())["messages"] == [{"role": "user", "content": '{"goal":1}'}]
     with pytest.raises(AgentError, match="text or JSON"):
         style.request(object(), ())
@@ -116,20 +120,18 @@ def test_a_task_is_text_or_json() -> None:
 def test_steps_that_are_no_json_are_refused() -> None:
     step = Step(Turn(Action("look", {"what": {1, 2}})), "")
     with pytest.raises(AgentError, match="not JSON"):
-        ToolCalls(tools(look)).request("t", [step])
+        ToolCalls([look]).request("t", [step])
 
 
 def test_styles_that_make_no_sense_are_refused() -> None:
     with pytest.raises(ValueError, match="thought, act"):
         TextStyle("loud")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="at least one"):
-        ToolCalls([])
-    with pytest.raises(ValueError, match="none of look"):
-        ToolCalls([tools(look)[0]])
+    with pytest.raises(ValueError, match="none of look, end"):
+        ToolCalls([look, Tool("end", str, final=True)])
     with pytest.raises(ValueError, match="one argument"):
-        ToolCalls(tools(look), answer="look")
+        ToolCalls([look], answer="look")
 
 
 def test_a_tool_without_a_schema_takes_any_object() -> None:
-    asked = ToolCalls([Tool("look", str)], answer=None).request("t", ())["tools"]
+    asked = ToolCalls([Tool("look", str)]).request("t", ())["tools"]
     assert asked[0]["function"]["parameters"] == {"type": "object"}

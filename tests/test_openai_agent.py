@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from agent_server import Answer, Exchange, Server, called, chat, cut, piece, refused, usage
 from flyball.inference.agents.endpoint import Endpoint, Timeouts
-from flyball.inference.agents.function_tools import pure, tools
+from flyball.inference.agents.function_tools import pure
 from flyball.inference.agents.openai import OpenAIAgent
 from flyball.inference.agents.protocol import Action, AgentError, Call, Step, Turn
 from flyball.inference.agents.retrying import Retries
@@ -27,7 +27,7 @@ def read(path: str) -> str:
     return path
 
 
-STYLE = ToolCalls(tools(read))
+STYLE = ToolCalls([read])
 DONE = called("read", '{"pa', 'th": "x"}')
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import keyword
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeVar, get_type_hints
 
 import msgspec
@@ -44,8 +44,11 @@ def finish(answer: str) -> str:
     return answer
 
 
-def tools(*functions: Callable[..., Any] | Tool) -> list[Tool]:
+def tools(functions: Iterable[Callable[..., Any] | Tool]) -> list[Tool]:
     """Make tools of functions; ``finish(answer)`` is added where none of them ends a task.
+
+    Args:
+        functions: declared ``pure`` or ``effectful``, or tools already.
 
     Raises:
         TypeError: see ``tool``.

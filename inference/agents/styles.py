@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
@@ -17,6 +17,7 @@ import msgspec
 
 from . import world
 from .environment import Tool
+from .function_tools import tools as as_tools
 from .matching import normalised
 from .protocol import Action, ActionError, AgentError, Step, Turn
 from .reply import Reply
@@ -102,7 +103,8 @@ class ToolCalls:
     them, so that two agents whose actions match are shown the same.
 
     Args:
-        tools: that may be called.
+        tools: that may be called: functions declared ``pure`` or ``effectful``, or tools;
+            ``finish(answer)`` is added where none of them ends a task.
         system: what the agent is told first; "" for nothing.
         answer: tool that an answer without any call counts as a call of, with the text as its one
             argument; None refuses such answers, and has the endpoint insist on a call.
@@ -110,20 +112,19 @@ class ToolCalls:
             agent does then depends on how far a plan ran ahead.
 
     Raises:
-        ValueError: if there are no tools, or ``answer`` is none of them, or has not one argument.
+        TypeError: if a function is none that can be a tool.
+        ValueError: if ``answer`` is no tool, or one that does not take just one argument.
     """
 
     def __init__(
         self,
-        tools: Iterable[Tool],
+        tools: Iterable[Callable[..., Any] | Tool],
         *,
         system: str = SYSTEM,
         answer: str | None = "finish",
         thoughts: bool = False,
     ) -> None:
-        by_name = {tool.name: tool for tool in tools}
-        if not by_name:
-            raise ValueError("an agent that calls tools needs at least one")
+        by_name = {tool.name: tool for tool in as_tools(tools)}
         self._system = system
         self._thoughts = thoughts
         self._answer = _answer(by_name, answer) if answer is not None else None
@@ -134,7 +135,7 @@ class ToolCalls:
         }
 
     def request(self, task: Any, steps: Sequence[Step]) -> dict[str, Any]:
-        """See ``Style.request``; a task that is no text is written as JSON."""
+        """See ``Style.request``; of a task that is no text, its ``goal`` is told, or it as JSON."""
         chat = [{"role": "system", "content": self._system}] if self._system else []
         messages: list[dict[str, Any]] = [*chat, {"role": "user", "content": _text(task)}]
         for number, step in enumerate(steps):
@@ -212,8 +213,9 @@ def _written(action: Action, identity: str) -> dict[str, Any]:
 
 
 def _text(task: Any) -> str:
-    if isinstance(task, str):
-        return task
+    text = getattr(task, "goal", task)
+    if isinstance(text, str):
+        return text
     try:
         return msgspec.json.encode(task).decode()
     except (TypeError, ValueError) as error:
