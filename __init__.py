@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .inference.agents.function import FunctionAgent
     from .inference.agents.function_tools import effectful, final, pure
     from .inference.agents.openai import OpenAIAgent
-    from .inference.agents.protocol import Action, AgentError, Call, Step, Turn
+    from .inference.agents.protocol import Action, Agent, AgentError, Call, Step, Turn
     from .inference.agents.styles import ToolCalls
     from .inference.agents.trajectory import PlanError, Trajectory
     from .inference.client import ControllerClient, ControllerError
@@ -30,6 +30,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Action": "inference.agents.protocol",
+    "Agent": "inference.agents.protocol",
     "AgentError": "inference.agents.protocol",
     "Call": "inference.agents.protocol",
     "ControllerClient": "inference.client",
@@ -64,6 +65,7 @@ _HOMES = {
 __all__ = [
     "DEPTH_SPACE",
     "Action",
+    "Agent",
     "AgentError",
     "Call",
     "ControllerClient",

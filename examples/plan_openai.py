@@ -61,7 +61,7 @@ def by_openai(client: Any, model: str, style: flyball.ToolCalls) -> flyball.Func
     return flyball.FunctionAgent(act, model=model)
 
 
-async def run(args: argparse.Namespace, small: Any, large: Any) -> None:
+async def run(args: argparse.Namespace, small: flyball.Agent, large: flyball.Agent) -> None:
     """Run the task, and print every step."""
     done = await flyball.plan(
         "Which is larger, Norway or Sweden? Note its name, then answer with it.",
@@ -84,13 +84,14 @@ async def main(args: argparse.Namespace) -> None:
 
         key = os.environ[args.key_variable] if args.key_variable else "none"
         async with AsyncOpenAI(base_url=args.url, api_key=key) as client:
-            small, large = (by_openai(client, m, style) for m in (args.approximation, args.target))
-            await run(args, small, large)
+            asking = (
+                by_openai(client, model, style) for model in (args.approximation, args.target)
+            )
+            await run(args, *asking)
     else:
         async with flyball.Endpoint(args.url, key_variable=args.key_variable) as endpoint:
             small = flyball.OpenAIAgent(args.approximation, endpoint, style)
-            large = flyball.OpenAIAgent(args.target, endpoint, style)
-            await run(args, small, large)
+            await run(args, small, flyball.OpenAIAgent(args.target, endpoint, style))
 
 
 if __name__ == "__main__":

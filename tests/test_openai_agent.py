@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 from agent_server import Answer, Exchange, Server, called, chat, cut, piece, refused, usage
+from flyball.inference.agents import world
 from flyball.inference.agents.endpoint import Endpoint, Timeouts
 from flyball.inference.agents.function_tools import pure
 from flyball.inference.agents.openai import OpenAIAgent
 from flyball.inference.agents.protocol import Action, AgentError, Call, Step, Turn
+from flyball.inference.agents.rates import RateLimit
 from flyball.inference.agents.retrying import Retries
-from flyball.inference.agents.styles import ToolCalls
+from flyball.inference.agents.styles import TextStyle, ToolCalls
 
 QUICK = Retries(most=2, first=0.01)
 
@@ -156,6 +158,50 @@ def test_the_same_agent_serves_one_event_loop_after_another() -> None:
             return await OpenAIAgent("m", endpoint[0], STYLE).act("t", (), Call())
 
     assert asyncio.run(run()) == asyncio.run(run())
+
+
+def test_plain_completions_are_asked_in_the_tool_worlds_text() -> None:
+    texts = [("Action", -9.0), (": ", -9.0), ("finish", -1.0), (' {"answer": "x"}', -2.0)]
+
+    async def answer(exchange: Exchange) -> None:
+        await exchange.begin()
+        for text, value in texts:
+            logprobs = {"tokens": [text], "token_logprobs": [value]}
+            await exchange.event({"choices": [{"text": text, "logprobs": logprobs}]})
+        await exchange.event({"choices": [{"text": "", "finish_reason": "stop"}]})
+        await exchange.send(b"data: [DONE]\n\n")
+        await exchange.end()
+
+    async def run() -> tuple[Turn, Server]:
+        async with Server(answer) as server, Endpoint(server.url) as to:
+            agent = OpenAIAgent("m", to, TextStyle("act", plain=True))
+            return await agent.act(world.make_task(1, 2), (), Call()), server
+
+    turn, server = asyncio.run(run())
+    assert turn == Turn(Action("finish", {"answer": "x"}), "", pytest.approx(-1.5))
+    assert server.requests[0].path == "/v1/completions"
+    assert server.requests[0].body["prompt"] == world.prompt(world.make_task(1, 2), (), "act")
+    assert server.requests[0].body["logprobs"] == 1
+
+
+def test_tokens_of_a_prompt_are_foreseen_as_earlier_answers_told() -> None:
+    last = usage(1000, 1)
+    answers = [chat("tea", last=last)] * 12
+    times = Timeouts(first=0.3, total=30.0)
+    _, kept, _ = asking(*answers, silent(nothing), calls=13, times=times)
+    assert kept[-1].usage.prompt == pytest.approx(1000, rel=0.01)
+
+
+def test_no_request_is_sent_before_its_limit_allows() -> None:
+    async def run() -> Server:
+        async with Server(DONE) as server, Endpoint(server.url) as to:
+            agent = OpenAIAgent("m", to, STYLE, limit=RateLimit(requests=0.01))
+            await agent.act("t", (), Call())
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(agent.act("t", (), Call()), 0.2)
+            return server
+
+    assert len(asyncio.run(run()).requests) == 1
 
 
 # What fails for a while.

@@ -13,6 +13,7 @@ import flyball
 import pytest
 from agent_server import Answer, Exchange, Server, called
 from flyball.inference.agents.costs import ModelPrice
+from flyball.inference.agents.environment import Tool
 from flyball.policies.plan.fixed import Fixed
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -105,6 +106,51 @@ def test_every_call_is_charged_by_its_models_price() -> None:
 def test_a_model_without_a_price_is_refused() -> None:
     with pytest.raises(ValueError, match="no price of model 'small'; known are "):
         planning(1, prices={"large": PRICES["large"]})
+
+
+def test_a_plan_that_is_cancelled_tells_the_server_of_every_call() -> None:
+    async def run() -> tuple[int, int]:
+        under_way = 0
+        all_there, none_left = asyncio.Event(), asyncio.Event()
+        area = scripted(small=RIGHT)
+
+        async def answer(exchange: Exchange) -> None:
+            nonlocal under_way
+            if exchange.body["model"] == "small":
+                await area(exchange)
+                return
+            under_way += 1
+            if under_way == 3:
+                all_there.set()
+            await exchange.begin()
+            await exchange.gone()
+            under_way -= 1
+            if under_way == 0:
+                none_left.set()
+
+        async with Server(answer) as server, flyball.Endpoint(server.url) as to:
+            tools = [Tool("area", lambda country: country), Tool("note", str, effectful=True)]
+            style = flyball.ToolCalls(tools)
+            before = asyncio.all_tasks()
+            small, large = (flyball.OpenAIAgent(name, to, style) for name in ("small", "large"))
+            plan = flyball.plan(
+                "Which is larger?",
+                approximation=small,
+                target=large,
+                tools=tools,
+                policy=Fixed(8),
+                prices=PRICES,
+            )
+            running = asyncio.create_task(plan)
+            await asyncio.wait_for(all_there.wait(), 10)
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await running
+            await asyncio.wait_for(none_left.wait(), 10)
+            ours = [t for t in asyncio.all_tasks() - before if "_accept" not in repr(t)]
+            return under_way, len(ours)
+
+    assert asyncio.run(run()) == (0, 0)
 
 
 @pytest.mark.parametrize("client", ["openai", "flyball"])
