@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -26,8 +26,9 @@ from ..inference.models.prompts import prompts
 from ..inference.models.tokenizer import load as load_tokenizer
 from ..policies.chains.acceptance import ChainAcceptance
 from ..policies.chains.load import ChainLoad, Family
-from ..policies.chains.plan import NO_CHAIN, Plan
-from ..policies.chains.planner import Candidate, ChainPlanner
+from ..policies.chains.plan import Plan
+from ..policies.chains.planner import ChainPlanner
+from ..policies.chains.prediction import Prediction, predict
 from ..policies.chains.times import Pass, fit_times
 from ..policies.spaces import CLASSES, MAX_DEPTH
 
@@ -49,7 +50,7 @@ class ChainOptions:
 
     batches: tuple[int, ...] = (1, 4, 16)
     """requests at a time"""
-    rounds: int = 4
+    rounds: int = 6
     """visits to every pass and chain"""
     steps: int = 16
     """target passes of a visit to a chain"""
@@ -81,24 +82,28 @@ class Measured:
     """A chain at a batch size: what was predicted and what came of it.
 
     Attributes:
-        candidate: the chain, its windows and the prediction.
+        batch: requests at a time.
+        plan: the chain, and its windows.
+        prediction: of its steps.
         seconds: of each step.
         tokens: emitted per request in each step.
     """
 
-    candidate: Candidate
+    batch: int
+    plan: Plan
+    prediction: Prediction
     seconds: list[float] = field(default_factory=list)
     tokens: list[float] = field(default_factory=list)
 
     @property
     def per_token(self) -> float:
         """Measured seconds per token of each request."""
-        return _trimmed(self.seconds) / float(np.mean(self.tokens))
+        return trimmed(self.seconds) / float(np.mean(self.tokens))
 
     @property
     def error(self) -> float:
         """Relative error of the prediction."""
-        return abs(self.candidate.prediction.per_token / self.per_token - 1.0)
+        return abs(self.prediction.per_token / self.per_token - 1.0)
 
 
 @dataclass
@@ -122,6 +127,7 @@ class Bench:
         found = []
         for name, level in self.levels.items():
             slots = range(batch)
+            _clear(level, batch)
             level.read(slots, texts, [1] * batch)
             for width in _WIDTHS:
                 start = time.perf_counter()
@@ -137,20 +143,19 @@ class Bench:
         for number, pair in enumerate(pairs):
             self._count(pair, self._texts(batch, 100 + number))
 
-    def candidates(self, batch: int, times: Mapping[str, Any]) -> list[Candidate]:
-        """Every chain with its best windows."""
-        texts = self._texts(batch, 0)
-        shares = np.bincount([text.slot for text in texts], minlength=CLASSES) / batch
-        planner = ChainPlanner(Family(NAMES, times))
-        return planner.table(ChainLoad(batch=batch, shares=shares), self.acceptance)
+    def load(self, batch: int) -> ChainLoad:
+        """The requests of all visits together."""
+        rounds = range(self.options.rounds)
+        slots = [text.slot for number in rounds for text in self._visited(batch, number)]
+        return ChainLoad(batch=batch, shares=np.bincount(slots, minlength=CLASSES) / len(slots))
 
-    def visit(self, measured: Measured, batch: int, number: int) -> None:
-        """Generate with a chain for some steps."""
-        drafter = ChainDrafter([self.levels[name] for name in NAMES[:-1]], measured.candidate.plan)
+    def visit(self, measured: Measured, number: int) -> None:
+        """Generate with a chain for some steps, from the prompts of a number."""
+        batch = measured.batch
+        drafter = ChainDrafter([self.levels[name] for name in NAMES[:-1]], measured.plan)
         for level in self.levels.values():
-            for slot in range(batch):
-                level.clear(slot)
-        texts = {str(k): text.tokens for k, text in enumerate(self._texts(batch, 2 + number))}
+            _clear(level, batch)
+        texts = {str(k): text.tokens for k, text in enumerate(self._visited(batch, number))}
         for name, text in texts.items():
             drafter.begin(name, text, Owner(name))
         for step in range(-_WARM, self.options.steps):
@@ -182,15 +187,18 @@ class Bench:
     def _count(self, pair: tuple[str, str], texts: Sequence[Text]) -> None:
         lower, upper = (self.levels[name] for name in pair)
         rows = [text.tokens for text in texts]
-        for slot in range(len(rows)):
-            lower.clear(slot)
-            upper.clear(slot)
+        for level in (lower, upper):
+            _clear(level, len(rows))
         for _ in range(self.options.steps):
             drafts = lower.draft(range(len(rows)), rows, MAX_DEPTH)
             emitted = self._verify(upper, rows, drafts)
             for text, tokens in zip(texts, emitted, strict=True):
                 self.acceptance.add_run(pair, text.slot, MAX_DEPTH, len(tokens) - 1)
             rows = [row + tokens for row, tokens in zip(rows, emitted, strict=True)]
+
+    def _visited(self, batch: int, number: int) -> list[Text]:
+        """The prompts of a visit; those of small batches are of another class each time."""
+        return self._texts(batch + len(CONTENTS), 10 + number)[number % len(CONTENTS) :][:batch]
 
     def _texts(self, batch: int, number: int) -> list[Text]:
         """Prompts of all content classes in turn, the same for the same numbers."""
@@ -215,13 +223,81 @@ def run(options: ChainOptions, progress: Callable[[str], None] = lambda _: None)
     bench = Bench(options, _levels(options))
     progress("counting what is accepted")
     bench.count()
-    found = []
+    found: list[Measured] = []
     for batch in options.batches:
-        passes: list[tuple[str, Pass]] = []
-        bench.profile(batch)
-        rough = _times([bench.profile(batch)])
-        # Windows are planned by a first look; what they are predicted to take, by all of them.
-        plans = [candidate.plan for candidate in bench.candidates(batch, rough)]
-        measured = [Measured(Candidate(plan, NO_PREDICTION)) for plan in plans]
         progress(f"batch {batch}")
+        found += _compare(bench, batch)
     return found
+
+
+def figures(found: Sequence[Measured]) -> dict[str, float]:
+    """What a result says of them.
+
+    ``chain_prediction_error`` is the mean relative error over chains and batch sizes,
+    ``..._worst`` the greatest; ``chain_three_over_two_B`` the seconds per token of the chain of all
+    models over those of the best one with one drafter, at batch size B.
+    """
+    errors = [measured.error for measured in found]
+    out = {
+        "chain_prediction_error": float(np.mean(errors)),
+        "chain_prediction_error_worst": max(errors),
+    }
+    for batch in sorted({measured.batch for measured in found}):
+        mine = [measured for measured in found if measured.batch == batch]
+        by_length = {
+            length: min(m.per_token for m in mine if len(m.plan.models) == length)
+            for length in (1, len(NAMES) - 1)
+        }
+        out[f"chain_three_over_two_{batch}"] = by_length[len(NAMES) - 1] / by_length[1]
+    return out
+
+
+def trimmed(values: Sequence[float]) -> float:
+    """Mean without the greatest and the least."""
+    ordered = np.sort(values)
+    cut = int(_TRIM * len(ordered))
+    return float(ordered[cut : len(ordered) - cut].mean())
+
+
+def _compare(bench: Bench, batch: int) -> list[Measured]:
+    """Every chain at a batch size."""
+    load = bench.load(batch)
+    bench.profile(batch)
+    passes = bench.profile(batch)
+    # Windows are planned by a first look; what they take is predicted from all that is measured.
+    table = ChainPlanner(_family(passes)).table(load, bench.acceptance)
+    found = [Measured(batch, candidate.plan, candidate.prediction) for candidate in table]
+    for number in range(bench.options.rounds):
+        for measured in found:
+            passes += bench.profile(batch)
+            bench.visit(measured, number)
+    models = _family(passes)
+    survivals = {pair: bench.acceptance.survival(pair) for pair in models.pairs()}
+    for measured in found:
+        measured.prediction = predict(measured.plan, models, load, survivals)
+    return found
+
+
+def _clear(level: Level, batch: int) -> None:
+    for slot in range(batch):
+        level.clear(slot)
+
+
+def _family(passes: Sequence[tuple[str, Pass]]) -> Family:
+    """Times of all models at one batch size."""
+    cells: dict[tuple[str, int, int], list[float]] = {}
+    for name, one in passes:
+        cells.setdefault((name, one.batch, one.tokens), []).append(one.seconds)
+    means = [
+        (name, Pass(batch, tokens, trimmed(seconds)))
+        for (name, batch, tokens), seconds in cells.items()
+    ]
+    times = {name: fit_times(one for other, one in means if other == name) for name in NAMES}
+    return Family(NAMES, times)
+
+
+def _levels(options: ChainOptions) -> dict[str, Level]:
+    """All models, with room for what any visit writes."""
+    capacity = options.tokens + (options.steps + _WARM + 1) * (MAX_DEPTH + 1)
+    slots = max(*options.batches, len(CONTENTS))
+    return {name: load_level(name, family.path(name), slots, capacity) for name in NAMES}

@@ -68,10 +68,26 @@ def load_chain(
     _check_memory(needs, memory)
     return ChainDrafter(
         [
-            Level(found.name, _load(models[found.name], device, dtype), slots, capacity)
+            load_level(found.name, models[found.name], slots, capacity, device, dtype)
             for found in needs
         ]
     )
+
+
+def load_level(
+    name: str,
+    folder: Path,
+    slots: int,
+    capacity: int,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> Level:
+    """Load one model over slots; arguments as of ``load_chain``, nothing is checked."""
+    # SDPA takes masks of any shape as they are.
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=dtype, attn_implementation="sdpa", local_files_only=True
+    )
+    return Level(name, model.to(device).eval(), slots, capacity)
 
 
 def need(
@@ -121,14 +137,6 @@ def _check_memory(needs: list[Need], memory: int | None) -> None:
             f"a chain of {' + '.join(map(str, needs))} needs {_mib(total)} in all, and may take "
             f"{_mib(memory)}; take fewer or smaller models, fewer slots, or a smaller capacity"
         )
-
-
-def _load(folder: Path, device: str, dtype: torch.dtype) -> Any:
-    # SDPA takes masks of any shape as they are.
-    model = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=dtype, attn_implementation="sdpa", local_files_only=True
-    )
-    return model.to(device).eval()
 
 
 def _mib(count: int) -> str:
