@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from flyball.benchmarks import chains
-from flyball.benchmarks.chains import NAMES, ChainOptions, Measured, figures
+from flyball.benchmarks.chains import run
+from flyball.benchmarks.chains.figures import NAMES, Measured, figures
+from flyball.benchmarks.chains.options import ChainOptions
 from flyball.policies.chains.load import Family
 from flyball.policies.chains.plan import NO_CHAIN, Plan
 from flyball.policies.chains.prediction import Prediction
@@ -14,7 +15,7 @@ from flyball.policies.chains.times import linear
 
 def test_every_chain_is_measured_and_predicted_at_every_batch_size():
     options = ChainOptions(batches=(1, 2), rounds=2, steps=3, tokens=40)
-    found = chains.run(options)
+    found = run.run(options)
     every = set(Family(NAMES, dict.fromkeys(NAMES, linear(1.0, 1.0))).chains())
     for batch in options.batches:
         mine = [measured for measured in found if measured.batch == batch]

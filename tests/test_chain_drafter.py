@@ -1,18 +1,13 @@
 """The chain drafter, with real models: tiny random ones, and the embedded family."""
 
-import itertools
-import json
 import random
 
 import pytest
 import torch
 from flyball.inference.drafters.chain.drafter import ChainDrafter
 from flyball.inference.drafters.chain.level import Level
-from flyball.inference.drafters.chain.loading import load_chain
-from flyball.inference.drafters.chain.slots import Slots
 from flyball.inference.drafters.chain.tokens import common
 from flyball.inference.drafters.drafter import Ask, Owner
-from flyball.inference.models import family
 from flyball.policies.chains.plan import NO_CHAIN, Plan
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -65,7 +60,8 @@ def scratch(name, text, count):
 
 
 def prompt(seed, length):
-    return [random.Random(seed).randrange(VOCABULARY) for _ in range(length)]
+    rng = random.Random(seed)
+    return [rng.randrange(VOCABULARY) for _ in range(length)]
 
 
 PLANS = [
@@ -252,17 +248,6 @@ def test_slots_are_reused_and_run_out_without_harm():
     assert drafts[2] == scratch("small", prompt(2, 30), 2)
 
 
-def test_the_slot_unused_for_longest_goes_first():
-    slots = Slots(3)
-    for seed in range(3):
-        slots.take(prompt(seed, 50), "")
-    for slot, seed in ((1, 1), (0, 0), (2, 2)):
-        slots.release(slot, prompt(seed, 50))
-    assert slots.take(prompt(9, 50), "").slot == 1
-    again = slots.take([*prompt(2, 50), 1], "")
-    assert (again.slot, again.source, again.shared) == (2, 2, 50)
-
-
 def test_requests_at_the_end_of_their_slot_get_what_fits_then_nothing():
     made = drafter(Plan(("small", "large"), 3, (2,)), capacity=64)
     text = prompt(0, 62)
@@ -304,57 +289,3 @@ def test_runs_tell_what_each_model_accepted():
 def test_a_plan_of_other_models_or_another_order_is_refused(models):
     with pytest.raises(ValueError, match="smallest first, small, middle, large"):
         drafter(NO_CHAIN).use(Plan(models, 1, (1,) * (len(models) - 1)))
-
-
-@given(st.lists(st.integers(0, 1), max_size=300), st.lists(st.integers(0, 1), max_size=300))
-def test_common_is_the_longest_shared_prefix(left, right):
-    expected = sum(
-        1 for _ in itertools.takewhile(lambda p: p[0] == p[1], zip(left, right, strict=False))
-    )
-    assert common(left, right) == expected
-    both = [*right, *left]
-    assert common(both, [*right, *right], len(right)) == len(right) + common(left, right)
-
-
-FOLDERS = {name: family.path(name) for name in family.DRAFTERS}
-
-
-def test_the_embedded_family_drafts_as_its_middle_model_would():
-    made = load_chain(family.path("target"), FOLDERS, slots=2, capacity=256)
-    assert list(made._levels) == ["draft", "middle"]
-    made.use(Plan(("draft", "middle"), 3, (2,)))
-    text = list(range(20, 60))
-    made.begin("r", text, Owner())
-    [draft] = made.propose([Ask("r", 8)])
-    model = made._levels["middle"].model
-    with torch.inference_mode():
-        for token in draft:
-            assert model(torch.tensor([text])).logits[0, -1].argmax().item() == token
-            text.append(token)
-
-
-def test_a_chain_that_needs_too_much_memory_is_refused_with_the_sum():
-    with pytest.raises(
-        ValueError, match=r"draft .* \+ middle .* needs .* MiB in all, and may take 1\.0 MiB"
-    ):
-        load_chain(family.path("target"), FOLDERS, slots=2, capacity=256, memory=2**20)
-
-
-def test_a_model_of_another_tokenizer_is_refused_naming_the_difference(tmp_path):
-    other = tmp_path / "other"
-    other.mkdir()
-    for file in FOLDERS["draft"].iterdir():
-        (other / file.name).write_bytes(file.read_bytes())
-    tokenizer = json.loads((other / "tokenizer.json").read_text())
-    vocabulary = tokenizer["model"]["vocab"]
-    first, second = list(vocabulary)[300:302]
-    vocabulary[first], vocabulary[second] = vocabulary[second], vocabulary[first]
-    (other / "tokenizer.json").write_text(json.dumps(tokenizer))
-    with pytest.raises(ValueError, match=r"token 30[01] is") as refused:
-        load_chain(family.path("target"), {"other": other}, slots=1, capacity=64)
-    assert repr(first) in str(refused.value)
-
-
-def test_a_model_that_reads_less_than_the_capacity_is_refused():
-    with pytest.raises(ValueError, match="at most 2048 tokens, not 4096"):
-        load_chain(family.path("target"), FOLDERS, slots=1, capacity=4096)
