@@ -2,8 +2,8 @@
 
 Model-free speculation from suffixes is SuffixDecoding's (Oliaro et al. 2024, arXiv 2411.04975), a
 memory over sessions AgentSAM's (arXiv 2512.18337). Tokens are kept as log-structured merge trees
-keep keys (O'Neil et al. 1996): new ones behind hash chains, older ones in generations sorted by what
-stands before each position, which are merged in the background.
+keep keys (O'Neil et al. 1996): new ones behind hash chains, older ones in generations sorted by
+what stands before each position, which are merged in the background.
 """
 
 from pathlib import Path

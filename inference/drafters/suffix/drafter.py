@@ -15,7 +15,6 @@ from .memory import Memory
 from .recent import Recent
 from .store import Store, session_number
 from .tokens import AHEAD, LONGEST, OWN_DOCUMENT, SOURCES, Integers, Tokens, as_tokens
-from .trust import HISTORY_PRIOR
 
 NOTHING: Final[Tokens] = np.zeros(0, np.uint32)
 
@@ -65,7 +64,7 @@ class _Request:
 
 
 class SuffixDrafter(Drafter):
-    """Drafts what followed the context's end before: in the request, its session, its tenant's store.
+    """Drafts what followed before: in the request, in its session, in its tenant's store.
 
     A draft is as long as it is likely: every token's chance is estimated from how long and how
     many the matches are that it comes from and where, as they proved to be worth for this tenant,
@@ -78,7 +77,7 @@ class SuffixDrafter(Drafter):
 
     name = "suffix"
 
-    THRESHOLD: Final = 0.1
+    THRESHOLD: Final = 0.15
     ROOM: Final = 512
     """Room for output that a request begins with, tokens."""
 
@@ -143,17 +142,24 @@ class SuffixDrafter(Drafter):
             KeyError: if there is no such request.
         """
         running, matches = self._requests[ask.request], self._matches
-        depth = min(ask.depth, AHEAD)
         context = running.own.end(LONGEST)
-        matches.count = 0
+        matches.clear(ask.depth)
         running.own.find(context, running.session, 0, matches)
         running.uses = running.store.find(context, running.session, matches)
         trust = running.store.trust
         count = draft(
-            *(matches.ahead, matches.about, matches.count, trust.right, trust.chance),
+            matches.ahead,
+            matches.about,
+            matches.count,
+            trust.right,
+            trust.chance,
             (HISTORY_PRIOR + running.rejected) / (HISTORY_PRIOR + running.expected),
             self.threshold if threshold is None else threshold,
-            *(self._tokens[:depth], self._survival, running.cells, running.used, running.guesses),
+            self._tokens[: matches.depth],
+            self._survival,
+            running.cells,
+            running.used,
+            running.guesses,
         )
         running.tokens = self._tokens[:count].copy()
         return Draft(running.tokens.tolist(), self._survival[:count].tolist())
@@ -197,7 +203,17 @@ def _compile() -> None:
     space = np.zeros(AHEAD, np.int64)
     guesses = np.zeros((SOURCES, 2), np.int64)
     count = draft(
-        *(matches.ahead, matches.about, matches.count, store.trust.right, store.trust.chance),
-        *(1.0, 0.1, tokens[:4].copy(), np.zeros(4), space, np.zeros((AHEAD, 2), np.int64), guesses),
+        matches.ahead,
+        matches.about,
+        matches.count,
+        store.trust.right,
+        store.trust.chance,
+        1.0,
+        SuffixDrafter.THRESHOLD,
+        np.zeros(AHEAD, np.uint32),
+        np.zeros(AHEAD),
+        space,
+        np.zeros((AHEAD, 2), np.int64),
+        guesses,
     )
     store.trust.judge(tokens[:count], space, guesses, tokens)

@@ -1,15 +1,18 @@
-"""From matches to a draft: token by token, what most followed, for as long as it is likely enough."""
+"""From matches to a draft: token by token, what most followed, while it is likely enough."""
 
 from __future__ import annotations
 
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from ....policies.compiling import compiled
 from ....policies.transition import Floats
-from .tokens import BOUNDARY, SOURCES, Integers, Tokens
+from .tokens import BOUNDARY, LONGEST, SOURCES, Integers, Tokens
 from .trust import LENGTHS, cell, length_range
+
+Flags = npt.NDArray[np.bool_]
 
 CLOSENESS: Final = 0.5
 """Weight of a match relative to one of the same source that is a token longer."""
@@ -57,10 +60,11 @@ def draft(
     """
     alive = np.ones(count, np.bool_)
     weights = np.empty(count)
+    closeness = CLOSENESS ** (LONGEST - about[:count, 0]).astype(np.float64)
     guesses[:, 0] = -1
     alone = 1.0
     for j in range(len(tokens)):
-        _weigh(ahead, about, alive, j, right, weights)
+        _weigh(ahead, about, alive, closeness, j, right, weights)
         if j == 0:
             _guess(ahead, about, alive, guesses)
         best, share, support = _most(ahead, alive, weights, j)
@@ -80,28 +84,34 @@ def draft(
 
 @compiled
 def _weigh(
-    ahead: Tokens, about: Integers, alive: Integers, j: int, right: Floats, weights: Floats
+    ahead: Tokens,
+    about: Integers,
+    alive: Flags,
+    closeness: Floats,
+    j: int,
+    right: Floats,
+    weights: Floats,
 ) -> None:
     """The weight of every match that goes on to position j; those that do not are left."""
     longest = np.zeros(SOURCES, np.int64)
-    sums = np.zeros(SOURCES)
+    factors = np.zeros(SOURCES)
     for k in range(len(alive)):
         alive[k] = alive[k] and ahead[k, j] != BOUNDARY
         if alive[k]:
-            longest[about[k, 1]] = max(longest[about[k, 1]], about[k, 0])
-    for k in range(len(alive)):
-        if alive[k]:
-            weights[k] = CLOSENESS ** (longest[about[k, 1]] - about[k, 0])
-            sums[about[k, 1]] += weights[k]
-    for k in range(len(alive)):
-        if alive[k]:
             source = about[k, 1]
+            longest[source] = max(longest[source], about[k, 0])
+            factors[source] += closeness[k]
+    for source in range(SOURCES):
+        if longest[source] > 0:
             trusted = min(right[source * LENGTHS + length_range(longest[source] + j)], SURE)
-            weights[k] *= trusted / (1.0 - trusted) / sums[source]
+            factors[source] = trusted / (1.0 - trusted) / factors[source]
+    for k in range(len(alive)):
+        if alive[k]:
+            weights[k] = closeness[k] * factors[about[k, 1]]
 
 
 @compiled
-def _guess(ahead: Tokens, about: Integers, alive: Integers, guesses: Integers) -> None:
+def _guess(ahead: Tokens, about: Integers, alive: Flags, guesses: Integers) -> None:
     """What followed the longest match of every source; of equals, the one noted first."""
     longest = np.zeros(SOURCES, np.int64)
     for k in range(len(alive)):
@@ -113,9 +123,7 @@ def _guess(ahead: Tokens, about: Integers, alive: Integers, guesses: Integers) -
 
 
 @compiled
-def _most(
-    ahead: Tokens, alive: Integers, weights: Floats, j: int
-) -> tuple[int, float, int]:
+def _most(ahead: Tokens, alive: Flags, weights: Floats, j: int) -> tuple[int, float, int]:
     """The heaviest match of the token that weighs most, or -1; its share; how many have it."""
     total, most, best, support = 0.0, 0.0, -1, 0
     for k in range(len(alive)):

@@ -1,4 +1,4 @@
-"""Generations: documents whose positions are sorted; they never change, only their use counts do."""
+"""Generations: documents whose positions are sorted. Nothing of them changes but use counts."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Generation:
         """Note the longest matches of a context's end; arguments as of ``Recent.find``."""
         matches.count = find(
             *(self.tokens, self.order, self.starts, self.sessions, context, session, memory),
-            *(matches.ahead, matches.about, matches.count),
+            *(matches.depth, matches.ahead, matches.about, matches.count),
         )
 
     def nbytes(self) -> int:

@@ -7,7 +7,18 @@ from typing import Final
 import numpy as np
 
 from ....policies.compiling import compiled
-from .tokens import AHEAD, BOUNDARY, NO_SESSION, OWN, OWN_DOCUMENT, SESSION, STORE, Integers, Tokens
+from .tokens import (
+    AHEAD,
+    BOUNDARY,
+    NO_SESSION,
+    OWN,
+    OWN_DOCUMENT,
+    SESSION,
+    STORE,
+    Integers,
+    Tokens,
+    Whole,
+)
 
 MOST: Final = 256
 """Matches looked at for one draft."""
@@ -21,24 +32,31 @@ class Matches:
         about: by match: tokens that agree before it; its source; the number of the memory
             it was found in; the number of its document there; shape (MOST, 4).
         count: how many there are.
+        depth: tokens looked at of what followed each, at most AHEAD.
     """
 
     def __init__(self) -> None:
         self.ahead: Tokens = np.zeros((MOST, AHEAD), np.uint32)
         self.about: Integers = np.zeros((MOST, 4), np.int64)
         self.count = 0
+        self.depth = AHEAD
+
+    def clear(self, depth: int) -> None:
+        """Begin anew, for a draft of at most so many tokens."""
+        self.count, self.depth = 0, min(depth, AHEAD)
 
 
 @compiled
 def note_match(
     tokens: Tokens,
     size: int,
-    at: int,
+    at: Whole,
     length: int,
     starts: Integers,
     sessions: Integers,
     session: int,
     memory: int,
+    depth: int,
     ahead: Tokens,
     about: Integers,
     count: int,
@@ -58,11 +76,11 @@ def note_match(
     about[count, 1] = source
     about[count, 2] = memory
     about[count, 3] = document
-    most = min(AHEAD, size - at)
+    most = min(depth, size - at)
     for j in range(most):
         ahead[count, j] = tokens[at + j]
         if tokens[at + j] == BOUNDARY:
             return count + 1
-    if most < AHEAD:
+    if most < depth:
         ahead[count, most] = BOUNDARY
     return count + 1

@@ -110,7 +110,13 @@ class Memory:
                 if kept is not None:
                     self._built[tenant] = kept.generations
                 install = self._bounded()
-                return lambda: (store.recall(kept) if kept else None, install())[1]
+
+                def taken_in() -> None:
+                    if kept is not None:
+                        store.recall(kept)
+                    install()
+
+                return taken_in
 
             self._background.submit(job, lambda: None)
         return store
@@ -140,7 +146,12 @@ class Memory:
             if last:
                 del self._built[tenant]
                 self._saved.pop(tenant, None)
-            return lambda: (store.sorted(part), install())[1]
+
+            def taken_in() -> None:
+                store.sorted(part)
+                install()
+
+            return taken_in
 
         return self._background.submit(job, lambda: self._give_up(store, part))
 

@@ -1,8 +1,8 @@
 """Positions of tokens, sorted by what stands before each: sorting, merging and searching, compiled.
 
-A suffix array (Manber and Myers 1990) of the text read backwards, its order bounded at ``LONGEST`` tokens:
-one binary search finds where the end of a context occurs, and how much of it. Equals are in
-the order of their positions. Sorting is merging, so that generations are merged by the same
+A suffix array (Manber and Myers 1990) of the text read backwards, its order bounded at ``LONGEST``
+tokens: one binary search finds where the end of a context occurs, and how much of it. Equals are
+in the order of their positions. Sorting is merging, so that generations are merged by the same
 function.
 """
 
@@ -15,11 +15,11 @@ import numpy.typing as npt
 
 from ....policies.compiling import compiled
 from .matches import note_match
-from .tokens import BOUNDARY, LONGEST, Integers, Tokens
+from .tokens import BOUNDARY, LONGEST, Integers, Tokens, Whole
 
 Order = npt.NDArray[np.uint32]
 
-MOST_PER_GENERATION: Final = 24
+MOST_PER_GENERATION: Final = 16
 """Matches taken of one generation, spread evenly over all that are equally long."""
 
 
@@ -29,7 +29,7 @@ def _after(tokens: Tokens, one: int, other: int) -> bool:
     for j in range(1, LONGEST + 1):
         a, b = tokens[one - j], tokens[other - j]
         if a != b:
-            return a > b
+            return bool(a > b)
         if a == BOUNDARY:
             break
     return one > other
@@ -82,7 +82,7 @@ def sort(tokens: Tokens) -> Order:
 
 
 @compiled
-def _agreement(tokens: Tokens, at: int, context: Tokens, known: int) -> int:
+def _agreement(tokens: Tokens, at: Whole, context: Tokens, known: int) -> int:
     """How many tokens before a position are the context's last, at least those known."""
     size = len(context)
     length = known
@@ -109,9 +109,7 @@ def _locate(tokens: Tokens, order: Order, context: Tokens) -> tuple[int, int]:
 
 
 @compiled
-def _edge(
-    tokens: Tokens, order: Order, context: Tokens, begin: int, step: int, length: int
-) -> int:
+def _edge(tokens: Tokens, order: Order, context: Tokens, begin: int, step: int, length: int) -> int:
     """How many positions in a row agree so far, from ``begin`` on in the direction of ``step``.
 
     Looks twice as far each time, then halves (Bentley and Yao 1976).
@@ -141,6 +139,7 @@ def find(
     context: Tokens,
     session: int,
     memory: int,
+    depth: int,
     ahead: Tokens,
     about: Integers,
     count: int,
@@ -160,7 +159,7 @@ def find(
         # The newest of equals comes last, and is always among those taken.
         at = np.int64(order[end - 1 - nth * (end - begin) // taken])
         count = note_match(
-            *(tokens, len(tokens), at, length, starts, sessions, session, memory),
+            *(tokens, len(tokens), at, length, starts, sessions, session, memory, depth),
             *(ahead, about, count),
         )
     return count

@@ -1,7 +1,8 @@
 """Which beginnings of documents a memory holds already, so that each is kept once.
 
-A conversation's next request begins with all of the last one, and requests of one application begin with
-the same instructions. Blocks are known by a hash of all tokens up to their end, as in prefix caching.
+A conversation's next request begins with all of the last one, and requests of one application
+begin with the same instructions. Blocks are known by a hash of all tokens up to their end, as in
+prefix caching.
 """
 
 from __future__ import annotations

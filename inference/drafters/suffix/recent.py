@@ -1,8 +1,8 @@
 """Memory of what is new: tokens behind hash chains, at once searchable.
 
 The last tokens before a position, 4, 2 or 1 of them, are a key; the positions of a key are
-chained from the newest to the oldest (as in LZ77 compressors, e.g. Deflate, RFC 1951). The longest match
-among a chain's newest is found by looking at each.
+chained from the newest to the oldest, as in LZ77 compressors (Deflate, RFC 1951). How long the
+matches of a chain's newest are is found by looking at each.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import numpy.typing as npt
 
 from ....policies.compiling import compiled
 from .matches import Matches, note_match
-from .tokens import BOUNDARY, LONGEST, Integers, Tokens
+from .tokens import BOUNDARY, LONGEST, Integers, Tokens, Whole
 
 Links = npt.NDArray[np.int32]
 
 KEYS: Final = (4, 2, 1)
 """Tokens of the keys, longest first."""
-STEPS: Final = (48, 16, 8)
+STEPS: Final = (32, 12, 8)
 """Positions looked at per key."""
 ENOUGH: Final = 4
 """Shorter keys are looked at only while there are fewer matches than this."""
@@ -73,8 +73,19 @@ class Recent:
             matches: where to.
         """
         matches.count = _find(
-            *(self.tokens, self.size, self._links, self._heads, self.starts, self.sessions),
-            *(context, session, memory, matches.ahead, matches.about, matches.count),
+            self.tokens,
+            self.size,
+            self._links,
+            self._heads,
+            self.starts,
+            self.sessions,
+            context,
+            session,
+            memory,
+            matches.depth,
+            matches.ahead,
+            matches.about,
+            matches.count,
         )
 
     def nbytes(self) -> int:
@@ -100,7 +111,7 @@ class Recent:
 
 
 @compiled
-def _key(tokens: Tokens, at: int, length: int, room: int) -> int:
+def _key(tokens: Tokens, at: int, length: int, room: int) -> Whole:
     """Where the chain of the tokens before a position begins; -1 where they are too few."""
     if at < length:
         return -1
@@ -127,7 +138,7 @@ def _link(tokens: Tokens, begin: int, end: int, links: Links, heads: Links) -> N
 
 
 @compiled
-def _agreement(tokens: Tokens, at: int, context: Tokens) -> int:
+def _agreement(tokens: Tokens, at: Whole, context: Tokens) -> int:
     """How many tokens before a position are the context's last."""
     size = len(context)
     length = 0
@@ -147,6 +158,7 @@ def _find(
     context: Tokens,
     session: int,
     memory: int,
+    depth: int,
     ahead: Tokens,
     about: Integers,
     count: int,
@@ -164,7 +176,7 @@ def _find(
             agreed = _agreement(tokens, at, context)
             if length <= agreed < above:
                 count = note_match(
-                    *(tokens, size, at, agreed, starts, sessions, session, memory),
+                    *(tokens, size, at, agreed, starts, sessions, session, memory, depth),
                     *(ahead, about, count),
                 )
             at = np.int64(links[which, at])

@@ -1,4 +1,4 @@
-"""Stores on disk: one file per tenant, in safetensors; what cannot be read is set aside, never used."""
+"""Stores on disk, in safetensors: a file per tenant; what cannot be read is set aside, not used."""
 
 from __future__ import annotations
 

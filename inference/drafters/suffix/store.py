@@ -11,8 +11,8 @@ from .generation import Generation, build
 from .matches import Matches
 from .prefixes import BLOCK, OVERLAP, first_new, prefixes
 from .recent import Recent
-from .tokens import NO_SESSION, Integers, Tokens
 from .saving import Kept
+from .tokens import NO_SESSION, Integers, Tokens
 from .trust import Trust
 
 
@@ -65,8 +65,7 @@ class Store:
 
     def nbytes(self) -> int:
         """Memory that is taken; a known prefix is counted as what Python takes for it."""
-        parts = (self.newest, *self.waiting, *self.generations)
-        return sum(part.nbytes() for part in parts) + 80 * len(self._known)
+        return sum(part.nbytes() for part in self._parts()) + 80 * len(self._known)
 
     def add(self, tokens: Tokens, session: int) -> None:
         """Keep a request's prompt and output, but for the beginning that is known already."""
@@ -115,10 +114,13 @@ class Store:
         Returns:
             The use counts of memories 1, 2, ...
         """
-        parts = (self.newest, *self.waiting, *self.generations)
+        parts = self._parts()
         for number, part in enumerate(parts, 1):
             part.find(context, session, number, matches)
         return tuple(part.uses for part in parts)
+
+    def _parts(self) -> tuple[Unsorted | Generation, ...]:
+        return (self.newest, *self.waiting, *self.generations)
 
 
 def session_number(session: str) -> int:

@@ -11,6 +11,8 @@ import numpy.typing as npt
 Tokens = npt.NDArray[np.uint32]
 """Ids of tokens, shape (n,)."""
 Integers = npt.NDArray[np.int64]
+Whole = int | np.int64
+"""In compiled code: a number of an array, which must not stay unsigned, is a ``np.int64``."""
 
 BOUNDARY: Final = 0xFFFFFFFF
 """Stands before every document in a memory; no token has this id."""
@@ -20,7 +22,7 @@ AHEAD: Final = 32
 """The longest draft, tokens."""
 
 OWN, SESSION, STORE = 0, 1, 2
-"""Where a match was found: in the request itself, in its session, elsewhere in its tenant's store."""
+"""Where a match is: in the request itself, in its session, elsewhere in its tenant's store."""
 SOURCES: Final = 3
 
 OWN_DOCUMENT: Final = -1

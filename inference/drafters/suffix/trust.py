@@ -1,9 +1,9 @@
 """How far matches can be trusted, learned from what the target emitted.
 
-Two tables, decayed, with priors. By source and length of a match: how often what followed
-it is what the target then emits; it weighs sources against each other, and every source learns from every
-step, whichever was drafted from. By source, length and agreement of the matches: how often the token
-drafted is accepted; that says how far a draft goes.
+Two tables, decayed, with priors. By source and length of a match: how often what followed it is
+what the target then emits; it weighs sources against each other, and every source learns from
+every step, whichever was drafted from. By source, length and agreement of the matches: how often
+the token drafted is accepted; that says how far a draft goes.
 """
 
 from __future__ import annotations
@@ -97,10 +97,17 @@ class Trust:
         Raises:
             ValueError: if these are no such counts.
         """
-        for name, given, kept in (("right", right, self._right), ("accepted", accepted, self._accepted)):
+        for name, given, kept in (
+            ("right", right, self._right),
+            ("accepted", accepted, self._accepted),
+        ):
             if given.shape != kept.shape or given.dtype != kept.dtype:
                 raise ValueError(f"{name} must have the shape {kept.shape}, not {given.shape}")
-            if not (np.isfinite(given).all() and (given[:, 0] >= given[:, 1]).all() and (given >= 0).all()):
+            if not (
+                np.isfinite(given).all()
+                and (given[:, 0] >= given[:, 1]).all()
+                and (given >= 0).all()
+            ):
                 raise ValueError(f"{name} must be counts")
         self._right[:] = right
         self._accepted[:] = accepted
@@ -122,7 +129,7 @@ def length_range(length: int) -> int:
 
 @compiled
 def cell(source: int, length: int, share: float, count: int) -> int:
-    """The cell of a token: its best source, longest match, share of the weight, number of matches."""
+    """The cell of a token: its best match's source and length, its share, its number of matches."""
     if share < 0.99:
         agreement = 0 if share < 0.5 else (1 if share < 0.8 else 2)
     else:
