@@ -25,6 +25,15 @@ class Tally:
     drafted: int = 0
     accepted: int = 0
 
+    def __add__(self, other: Tally) -> Tally:
+        """Both together."""
+        return Tally(
+            self.steps + other.steps,
+            self.drafts + other.drafts,
+            self.drafted + other.drafted,
+            self.accepted + other.accepted,
+        )
+
     def per_draft(self) -> float:
         """Tokens accepted per draft."""
         return self.accepted / max(self.drafts, 1)

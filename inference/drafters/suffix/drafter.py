@@ -15,6 +15,7 @@ from .memory import Memory
 from .recent import Recent
 from .store import Store, session_number
 from .tokens import AHEAD, LONGEST, OWN_DOCUMENT, SOURCES, Integers, Tokens, as_tokens
+from .trust import HISTORY_PRIOR
 
 NOTHING: Final[Tokens] = np.zeros(0, np.uint32)
 
