@@ -1,5 +1,7 @@
 """Sorted memories: every match of a context's end is found, and how long it is."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from flyball.inference.drafters.suffix.generation import Generation, least_used, merged, without
@@ -8,7 +10,7 @@ from flyball.inference.drafters.suffix.matches import Matches
 from flyball.inference.drafters.suffix.ordering import MOST_PER_GENERATION
 from flyball.inference.drafters.suffix.recent import Recent
 from flyball.inference.drafters.suffix.store import Unsorted
-from flyball.inference.drafters.suffix.tokens import LONGEST, SESSION, STORE
+from flyball.inference.drafters.suffix.tokens import BOUNDARY, LONGEST, SESSION, STORE
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,9 +39,9 @@ def matches_of(
     part.find(np.array(context[-LONGEST:], np.uint32), session, 7, matches)
     found = []
     for row, about in zip(matches.ahead[: matches.count], matches.about, strict=False):
-        ahead = [token for token in row[:depth].tolist()]
-        if 0xFFFFFFFF in ahead:
-            ahead = ahead[: ahead.index(0xFFFFFFFF)]
+        ahead = row[:depth].tolist()
+        if BOUNDARY in ahead:
+            ahead = ahead[: ahead.index(BOUNDARY)]
         found.append((ahead, *about.tolist()))
     return found
 
@@ -140,10 +142,11 @@ def test_the_longest_of_what_is_new_is_found_while_there_are_few(unique, filler)
     passage = [100, *unique, 101, 7, 8, 9]
     part = Recent()
     part.add(np.array(passage, np.uint32), 1)
-    for token in range(filler):
-        part.extend(np.array([200 + token], np.uint32))
+    rest = list(range(200, 200 + filler))
+    for token in rest:
+        part.extend(np.array([token], np.uint32))
     found = matches_of(part, [100, *unique, 101])
-    assert found[0][:2] == (*([passage[-3:] + [200 + t for t in range(filler)]][0][:32],), len(unique) + 2)
+    assert found[0][:2] == ([7, 8, 9, *rest][:32], len(unique) + 2)
 
 
 def test_drafts_see_only_as_far_ahead_as_they_go():
@@ -157,7 +160,7 @@ def test_generations_stay_few():
         kept = compact((generation([[number % 7] * 20], number + 1), *kept))
     assert size(kept) == 60 * 21
     assert sorted(n for g in kept for n in g.sessions.tolist()) == list(range(1, 61))
-    assert all(len(b) >= RATIO * len(a) for a, b in zip(kept, kept[1:], strict=False))
+    assert all(len(b) >= RATIO * len(a) for a, b in pairwise(kept))
 
 
 def test_the_oldest_generations_least_used_documents_go_first():
