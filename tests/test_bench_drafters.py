@@ -6,8 +6,9 @@ from itertools import chain, islice, pairwise
 import pytest
 from flyball.benchmarks.drafters import memory, traffic
 from flyball.benchmarks.drafters.arctic import ArcticDrafter, has_arctic
-from flyball.benchmarks.drafters.replay import Tally, accepted, replay
+from flyball.benchmarks.drafters.replay import Tally, replay
 from flyball.inference.drafters.drafter import Drafter
+from flyball.inference.drafters.scoring import score
 from flyball.inference.drafters.suffix import SuffixDrafter
 
 
@@ -80,14 +81,18 @@ def test_a_replay_counts_as_a_greedy_engine_does(workload, errs, share):
         assert tally.per_step() > 3
 
 
-def test_a_draft_is_accepted_up_to_its_first_error():
-    assert [accepted(d, [1, 2, 3]) for d in ([], [1], [1, 2, 3, 4], [2], [1, 9, 3])] == [
-        0,
-        1,
-        3,
-        0,
-        1,
-    ]
+@pytest.mark.parametrize(
+    ("drafted", "known"),
+    [
+        ([], (0, 0)),
+        ([1], (1, 1)),
+        ([1, 2, 3, 4], (3, 3)),  # nothing is known of the fourth
+        ([2, 2, 3], (1, 0)),  # nor of what stands after an error
+        ([1, 9, 3], (2, 1)),
+    ],
+)
+def test_a_draft_is_scored_up_to_its_first_error(drafted, known):
+    assert score(drafted, [1, 2, 3]) == known
 
 
 def test_tallies_add_up():

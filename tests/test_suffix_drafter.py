@@ -61,7 +61,7 @@ def test_prompts_and_outputs_of_earlier_requests_are_drafted_from(drafter, part,
     if is_sorted:
         store = drafter.memory.acquire("a")
         store.generations = (store.newest.sorted(),)
-        store.sorted(store.seal())
+        store.release(store.seal())
         drafter.memory.release("a")
     assert drafted(drafter, TEXT[100:120]) == TEXT[120:128]
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ...inference.drafters.drafter import Ask, Drafter, Owner
+from ...inference.drafters.scoring import score
 from .traffic import Request
 
 
@@ -47,16 +48,6 @@ class Tally:
         return self.accepted / max(self.drafted, 1)
 
 
-def accepted(drafted: list[int], emitted: list[int]) -> int:
-    """How many tokens of a draft a greedy target that emits this accepts."""
-    count = 0
-    for one, other in zip(drafted, emitted, strict=False):
-        if one != other:
-            break
-        count += 1
-    return count
-
-
 def replay(drafter: Drafter, requests: Iterable[Request], depth: int) -> Tally:
     """Run requests one after the other, as a greedy engine would.
 
@@ -73,7 +64,7 @@ def replay(drafter: Drafter, requests: Iterable[Request], depth: int) -> Tally:
         drafter.extend(request.name, request.output[:1])
         while at < len(request.output):
             (drafted,) = drafter.propose([Ask(request.name, depth)])
-            right = accepted(drafted, request.output[at:])
+            right = score(drafted, request.output[at:]).accepted
             tally.steps += 1
             tally.drafts += bool(drafted)
             tally.drafted += len(drafted)

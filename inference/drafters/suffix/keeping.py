@@ -30,21 +30,16 @@ def compact(generations: Generations) -> Generations:
     return tuple(kept)
 
 
-def evict(generations: Generations, tokens: int) -> tuple[Generations, set[int]]:
-    """Drop so many tokens: the oldest generation's least used documents first.
-
-    Returns:
-        What is left; the hashes of prefixes that are gone.
-    """
-    kept, gone = list(generations), set[int]()
+def evict(generations: Generations, tokens: int) -> Generations:
+    """Drop so many tokens: the oldest generation's least used documents first."""
+    kept = list(generations)
     while tokens > 0 and kept:
         oldest = kept.pop()
         left = without(oldest, least_used(oldest, tokens))
-        gone |= set(oldest.hashes.tolist()) - set(left.hashes.tolist())
         tokens -= len(oldest) - len(left)
         if len(left):
             kept.append(left)
-    return tuple(kept), gone
+    return tuple(kept)
 
 
 def size(generations: Generations) -> int:

@@ -33,8 +33,9 @@ class Memory:
     """Parts of a store that may wait for being sorted."""
     PARTS: Final = 4
     """Parts in which what is too much is dropped."""
-    SAVED_EVERY: Final = 300.0
-    """Seconds from saving a store to saving it again."""
+    SAVED_EVERY: Final = 900.0
+    """Seconds from saving a store to saving it again: a large one takes the interpreter's lock for
+    the tenth of a second that writing 10 million tokens into one piece takes."""
 
     def __init__(
         self, tokens: int = TOKENS, folder: Path | None = None, tokenizer: str = ""
@@ -113,7 +114,7 @@ class Memory:
 
                 def taken_in() -> None:
                     if kept is not None:
-                        store.recall(kept)
+                        store.trust.restore(kept.right, kept.accepted)
                     install()
 
                 return taken_in
@@ -148,7 +149,7 @@ class Memory:
                 self._saved.pop(tenant, None)
 
             def taken_in() -> None:
-                store.sorted(part)
+                store.release(part)
                 install()
 
             return taken_in
@@ -157,7 +158,7 @@ class Memory:
 
     def _give_up(self, store: Store, part: Unsorted) -> None:
         self.dropped += part.size
-        store.drop(part)
+        store.release(part)
 
     def _save(self, tenant: str, kept: Kept) -> None:
         self._saved[tenant] = time.monotonic()
@@ -170,21 +171,17 @@ class Memory:
 
     def _bounded(self) -> Install:
         """Drop what is too much, of the largest stores; gives what takes the results in."""
-        gone: dict[str, set[int]] = {}
         held = sum(map(keeping.size, self._built.values()))
         if held > self._limit:
             # In parts, so that not one store alone gives everything.
             part = -(-(held - int(keeping.SLACK * self._limit)) // self.PARTS)
             for _ in range(self.PARTS):
                 tenant = keeping.largest(self._built)
-                self._built[tenant], hashes = keeping.evict(self._built[tenant], part)
-                gone[tenant] = gone.get(tenant, set()) | hashes
+                self._built[tenant] = keeping.evict(self._built[tenant], part)
         built = dict(self._built)
-        return lambda: self._install(built, gone)
+        return lambda: self._install(built)
 
-    def _install(self, built: dict[str, Generations], gone: dict[str, set[int]]) -> None:
+    def _install(self, built: dict[str, Generations]) -> None:
         for tenant, generations in built.items():
-            store = self._stores.get(tenant)
-            if store is not None:
-                store.generations = generations
-                store.forget(gone.get(tenant, set()))
+            if tenant in self._stores:
+                self._stores[tenant].generations = generations

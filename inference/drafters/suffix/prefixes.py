@@ -34,11 +34,3 @@ def prefixes(tokens: Tokens) -> Hashes:
         if (at + 1) % BLOCK == 0:
             found[at // BLOCK] = mixed
     return found
-
-
-def first_new(hashes: list[int], known: set[int]) -> int:
-    """The first block that is not known, as a number of blocks."""
-    for number, hashed in enumerate(hashes):
-        if hashed not in known:
-            return number
-    return len(hashes)

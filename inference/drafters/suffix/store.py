@@ -9,9 +9,8 @@ import numpy as np
 
 from .generation import Generation, build
 from .matches import Matches
-from .prefixes import BLOCK, OVERLAP, first_new, prefixes
+from .prefixes import BLOCK, OVERLAP, Hashes, prefixes
 from .recent import Recent
-from .saving import Kept
 from .tokens import NO_SESSION, Integers, Tokens
 from .trust import Trust
 
@@ -20,17 +19,21 @@ class Unsorted(Recent):
     """Documents of a store that no generation has yet.
 
     Attributes:
-        hashes: hashes of their prefixes, with the number of the document.
+        hashes: the document of the hash of each prefix that was new (``prefixes``).
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.hashes: list[tuple[int, int]] = []
+        self.hashes: dict[int, int] = {}
+
+    def nbytes(self) -> int:
+        """Memory that is taken; a hash is counted as what Python takes for it."""
+        return super().nbytes() + 100 * len(self.hashes)
 
     def sorted(self) -> Generation:
         """These documents as a generation."""
-        hashes = np.array([hashed for hashed, _ in self.hashes], np.uint64)
-        documents = np.array([document for _, document in self.hashes], np.int64)
+        hashes = np.array(list(self.hashes), np.uint64)
+        documents = np.array(list(self.hashes.values()), np.int64)
         tokens = self.tokens[: self.size].copy()
         return build(tokens, self.starts, self.sessions, self.uses.copy(), hashes, documents)
 
@@ -55,7 +58,6 @@ class Store:
         self.waiting: tuple[Unsorted, ...] = ()
         self.newest = Unsorted()
         self.trust = Trust()
-        self._known: set[int] = set()
 
     def __len__(self) -> int:
         """Tokens held."""
@@ -64,20 +66,18 @@ class Store:
         )
 
     def nbytes(self) -> int:
-        """Memory that is taken; a known prefix is counted as what Python takes for it."""
-        return sum(part.nbytes() for part in self._parts()) + 80 * len(self._known)
+        """Memory that is taken."""
+        return sum(part.nbytes() for part in self._parts())
 
     def add(self, tokens: Tokens, session: int) -> None:
         """Keep a request's prompt and output, but for the beginning that is known already."""
-        hashes: list[int] = prefixes(tokens).tolist()
-        new = first_new(hashes, self._known)
-        begin = max(0, BLOCK * new - OVERLAP) if new else 0
+        hashes = prefixes(tokens)
+        new = self._first_new(hashes)
         if len(tokens) <= BLOCK * new + 1:
             return
         document = len(self.newest.starts)
-        self.newest.add(tokens[begin:], session)
-        self.newest.hashes += [(hashed, document) for hashed in hashes[new:]]
-        self._known.update(hashes[new:])
+        self.newest.add(tokens[max(0, BLOCK * new - OVERLAP) :], session)
+        self.newest.hashes.update(dict.fromkeys(hashes[new:].tolist(), document))
 
     def full(self) -> bool:
         """Whether what is new should be sorted."""
@@ -89,24 +89,9 @@ class Store:
         self.waiting = (sealed, *self.waiting)
         return sealed
 
-    def sorted(self, part: Unsorted) -> None:
-        """What waited is in a generation now."""
+    def release(self, part: Unsorted) -> None:
+        """What waited is in a generation now, or given up."""
         self.waiting = tuple(other for other in self.waiting if other is not part)
-
-    def forget(self, hashes: set[int]) -> None:
-        """What begins so is no longer there."""
-        self._known -= hashes
-
-    def recall(self, kept: Kept) -> None:
-        """Know of what was kept, but for its generations, which come with all others'."""
-        for generation in kept.generations:
-            self._known.update(generation.hashes.tolist())
-        self.trust.restore(kept.right, kept.accepted)
-
-    def drop(self, part: Unsorted) -> None:
-        """Give up documents that could not be sorted."""
-        self.sorted(part)
-        self.forget({hashed for hashed, _ in part.hashes})
 
     def find(self, context: Tokens, session: int, matches: Matches) -> tuple[Integers, ...]:
         """Note the matches of a context's end, newest memories first; memory 0 is the request.
@@ -118,6 +103,17 @@ class Store:
         for number, part in enumerate(parts, 1):
             part.find(context, session, number, matches)
         return tuple(part.uses for part in parts)
+
+    def _first_new(self, hashes: Hashes) -> int:
+        """The first block that is nowhere yet, as a number of blocks."""
+        known = np.zeros(len(hashes), np.bool_)
+        for generation in self.generations:
+            known |= generation.knows(hashes)
+        unsorted = (self.newest, *self.waiting)
+        for number, hashed in enumerate(hashes.tolist()):
+            if not known[number] and not any(hashed in part.hashes for part in unsorted):
+                return number
+        return len(hashes)
 
     def _parts(self) -> tuple[Unsorted | Generation, ...]:
         return (self.newest, *self.waiting, *self.generations)
