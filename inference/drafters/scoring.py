@@ -1,4 +1,4 @@
-"""What a draft would have brought, told from what the target emitted, whoever's draft was verified."""
+"""What a draft would have brought: told from what was emitted, whichever was verified."""
 
 from __future__ import annotations
 

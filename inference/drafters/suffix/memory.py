@@ -34,8 +34,8 @@ class Memory:
     PARTS: Final = 4
     """Parts in which what is too much is dropped."""
     SAVED_EVERY: Final = 900.0
-    """Seconds from saving a store to saving it again: a large one takes the interpreter's lock for
-    the tenth of a second that writing 10 million tokens into one piece takes."""
+    """Seconds from saving a store to saving it again. Copying a large one into a file's form holds
+    the interpreter's lock, about a tenth of a second for 10 million tokens."""
 
     def __init__(
         self, tokens: int = TOKENS, folder: Path | None = None, tokenizer: str = ""
