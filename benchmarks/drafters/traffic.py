@@ -5,13 +5,15 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ...inference.agents.world import (
     DIFFICULTIES,
     END,
     STYLES,
+    Step,
     Style,
+    Task,
     make_task,
     plan,
     prompt,
@@ -23,6 +25,9 @@ from ...inference.models.tokenizer import load
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+_TASKS: Final = 10_000_000
+"""Tasks of a seed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,7 @@ def documents(seed: int) -> Iterator[list[int]]:
 
 
 def _seed(seed: int, number: int) -> int:
-    return 10_000_000 * (seed + 1) + number
+    return _TASKS * (seed + 1) + number
 
 
 def _style(number: int) -> Style:
@@ -80,15 +85,28 @@ def _style(number: int) -> Style:
 
 
 def _transcript(number: int) -> str:
-    task = make_task(number, DIFFICULTIES[number % len(DIFFICULTIES)])
-    return transcript(task, plan(task), _style(number // len(DIFFICULTIES)))
+    task, steps = _planned(number, DIFFICULTIES[number % len(DIFFICULTIES)])
+    return transcript(task, steps, _style(number // len(DIFFICULTIES)))
+
+
+def _planned(number: int, difficulty: int) -> tuple[Task, list[Step]]:
+    """A task with its right plan.
+
+    One in some 40,000 has none, as a search for its word finds another word that holds it ("tin" in
+    "satin"); then it is another task.
+    """
+    task = make_task(number, difficulty)
+    try:
+        return task, plan(task)
+    except IndexError:
+        return _planned(number + _TASKS // 2, difficulty)
 
 
 def _session(
     tokenizer: Tokenizer, name: str, number: int, difficulty: int, rng: random.Random
 ) -> list[Request]:
-    task = make_task(number, difficulty)
-    steps, style = plan(task), rng.choice(STYLES)
+    task, steps = _planned(number, difficulty)
+    style = rng.choice(STYLES)
     requests = []
     for turn, step in enumerate(steps):
         asked = tokenizer.encode(prompt(task, steps[:turn], style)).ids
