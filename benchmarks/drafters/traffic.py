@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -89,7 +89,7 @@ def _transcript(number: int) -> str:
     return transcript(task, steps, _style(number // len(DIFFICULTIES)))
 
 
-def _planned(number: int, difficulty: int) -> tuple[Task, list[Step]]:
+def _planned(number: int, difficulty: int) -> tuple[Task, Sequence[Step]]:
     """A task with its right plan.
 
     One in some 40,000 has none, as a search for its word finds another word that holds it ("tin" in

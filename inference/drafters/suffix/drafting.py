@@ -5,14 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from ....policies.compiling import compiled
 from ....policies.transition import Floats
 from .tokens import BOUNDARY, LONGEST, SOURCES, Integers, Tokens
 from .trust import LENGTHS, cell, length_range
-
-Flags = npt.NDArray[np.bool_]
 
 CLOSENESS: Final = 0.5
 """Weight of a match relative to one of the same source that is a token longer."""
@@ -58,18 +55,19 @@ def draft(
     Returns:
         How many tokens the draft has.
     """
-    alive = np.ones(count, np.bool_)
+    alive = np.arange(count)
     weights = np.empty(count)
     closeness = CLOSENESS ** (LONGEST - about[:count, 0]).astype(np.float64)
     guesses[:, 0] = -1
     alone = 1.0
     for j in range(len(tokens)):
-        _weigh(ahead, about, alive, closeness, j, right, weights)
+        alive = alive[: _keep(ahead, alive, j, BOUNDARY, False)]
+        if len(alive) == 0:
+            return j
         if j == 0:
             _guess(ahead, about, alive, guesses)
+        _weigh(about, alive, closeness, j, right, weights)
         best, share, support = _most(ahead, alive, weights, j)
-        if best < 0:
-            return j
         token = ahead[best, j]
         which = cell(about[best, 1], about[best, 0] + j, share, support)
         alone *= max(1.0 - frailty * (1.0 - chance[which]), 0.0)
@@ -77,69 +75,75 @@ def draft(
             return j
         tokens[j], survival[j], cells[j] = token, alone, which
         used[j, 0], used[j, 1] = about[best, 2], about[best, 3]
-        for k in range(count):
-            alive[k] = alive[k] and ahead[k, j] == token
+        alive = alive[: _keep(ahead, alive, j, token, True)]
     return len(tokens)
 
 
 @compiled
+def _keep(ahead: Tokens, alive: Integers, j: int, token: int, has: bool) -> int:
+    """Move those to the front that have a token at position j, or have not; returns how many."""
+    count = 0
+    for k in alive:
+        if (ahead[k, j] == token) == has:
+            alive[count] = k
+            count += 1
+    return count
+
+
+@compiled
 def _weigh(
-    ahead: Tokens,
-    about: Integers,
-    alive: Flags,
-    closeness: Floats,
-    j: int,
-    right: Floats,
-    weights: Floats,
+    about: Integers, alive: Integers, closeness: Floats, j: int, right: Floats, weights: Floats
 ) -> None:
-    """The weight of every match that goes on to position j; those that do not are left."""
+    """The weight at position j of every match that goes on."""
     longest = np.zeros(SOURCES, np.int64)
     factors = np.zeros(SOURCES)
-    for k in range(len(alive)):
-        alive[k] = alive[k] and ahead[k, j] != BOUNDARY
-        if alive[k]:
-            source = about[k, 1]
-            longest[source] = max(longest[source], about[k, 0])
-            factors[source] += closeness[k]
+    for k in alive:
+        source = about[k, 1]
+        longest[source] = max(longest[source], about[k, 0])
+        factors[source] += closeness[k]
     for source in range(SOURCES):
         if longest[source] > 0:
             trusted = min(right[source * LENGTHS + length_range(longest[source] + j)], SURE)
             factors[source] = trusted / (1.0 - trusted) / factors[source]
-    for k in range(len(alive)):
-        if alive[k]:
-            weights[k] = closeness[k] * factors[about[k, 1]]
+    for k in alive:
+        weights[k] = closeness[k] * factors[about[k, 1]]
 
 
 @compiled
-def _guess(ahead: Tokens, about: Integers, alive: Flags, guesses: Integers) -> None:
+def _guess(ahead: Tokens, about: Integers, alive: Integers, guesses: Integers) -> None:
     """What followed the longest match of every source; of equals, the one noted first."""
     longest = np.zeros(SOURCES, np.int64)
-    for k in range(len(alive)):
+    for k in alive:
         source, length = about[k, 1], about[k, 0]
-        if alive[k] and length > longest[source]:
+        if length > longest[source]:
             longest[source] = length
             guesses[source, 0] = ahead[k, 0]
             guesses[source, 1] = source * LENGTHS + length_range(length)
 
 
 @compiled
-def _most(ahead: Tokens, alive: Flags, weights: Floats, j: int) -> tuple[int, float, int]:
-    """The heaviest match of the token that weighs most, or -1; its share; how many have it."""
-    total, most, best, support = 0.0, 0.0, -1, 0
-    for k in range(len(alive)):
-        if not alive[k]:
-            continue
+def _most(ahead: Tokens, alive: Integers, weights: Floats, j: int) -> tuple[int, float, int]:
+    """The heaviest match of the token that weighs most; its share; how many have it.
+
+    Args:
+        ahead: what followed each match.
+        alive: at least one match.
+        weights: of each.
+        j: the position.
+    """
+    total, most, best, support = 0.0, -1.0, alive[0], 0
+    for place, k in enumerate(alive):
         total += weights[k]
         weight, heaviest, others, first = 0.0, k, 0, True
-        for i in range(len(alive)):
-            if alive[i] and ahead[i, j] == ahead[k, j]:
-                first = first and i >= k
+        for earlier, i in enumerate(alive):
+            if ahead[i, j] == ahead[k, j]:
+                first = first and earlier >= place
+                if not first:
+                    break
                 weight += weights[i]
                 others += 1
                 if weights[i] > weights[heaviest]:
                     heaviest = i
-            if not first:
-                break
         if first and weight > most:
             most, best, support = weight, heaviest, others
-    return best, most / total if total > 0.0 else 0.0, support
+    return best, most / total, support
