@@ -6,6 +6,7 @@ and judgement alone.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -63,6 +64,14 @@ class Action:
     tool: str
     arguments: Mapping[str, Any]
 
+    def __str__(self) -> str:
+        """Return it as one line of text: the tool's name, a space, a JSON object."""
+        return f"{self.tool} {json.dumps(dict(self.arguments), ensure_ascii=False)}"
+
+
+class ActionError(ValueError):
+    """An action that cannot be understood, with what is wrong and what would be right."""
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:
@@ -85,6 +94,16 @@ class Step:
 
     turn: Turn
     observation: str
+
+    @property
+    def thought(self) -> str:
+        """What was written before the action."""
+        return self.turn.thought
+
+    @property
+    def action(self) -> Action:
+        """What was done."""
+        return self.turn.action
 
 
 class Agent(Protocol):

@@ -12,6 +12,7 @@ import torch
 from rich.console import Console
 from torch.nn import functional
 
+from ..agents.protocol import Turn
 from ..agents.world import (
     DIFFICULTIES,
     FINISH,
@@ -218,5 +219,5 @@ class _Trial:
         except ActionError:
             self.running = False
             return
-        self.steps.append(Step(thought, action, observation))
+        self.steps.append(Step(Turn(action, thought), observation))
         self.running = action.tool != FINISH

@@ -11,17 +11,19 @@ apart.
 When what comes:
 
 * ``decide``: of a rolling policy, when a run starts; at every output of the approximation agent
-  (A) that can be used; at every verdict of the target agent (T) that settles steps, after the
-  ``settled`` of all that it settles, unless that ends the run; and when A failed. What is
-  answered holds until the next answer, and never ends a call that runs.
-* ``consider``: of a policy with ``barrier``, once per round, when it starts; the first calls of
-  A and T of the round do not wait for it. A round that ends before the answer cancels it.
+  (A), or its failure; at every verdict of the target agent (T), after the ``settled`` of all
+  that it settles; and when a step is settled because its tool has answered; never after the
+  last step. What is answered holds until the next answer, and never ends a call that runs.
+  Of a policy with ``barrier``, once per round, when it starts.
+* ``consider``: in place of ``decide``, of a policy with ``barrier`` that is ``slow``. The first
+  calls of A and T of the round do not wait for it. A round that ends before the answer cancels
+  it.
 * ``settled``: when a step is committed, in order of the steps, before ``decide``. T's verdicts
   that come before those of earlier steps are kept, and are told when those are settled; those
   on a prefix that turned out void are never told.
-* ``ended``: when a call of either agent ends, however it does, before any notice or decision
-  that follows from it; calls that a mismatch or a verdict makes void end after its ``settled``
-  and before its ``decide``.
+* ``ended``: when a call of either agent ends that began to run, however it ends, before any
+  notice or decision that follows from it. One that is cancelled ends when the agent has let go
+  of it, perhaps after decisions that follow from what cancelled it; it is charged then.
 * ``finished``: when a run ends, however it does; after its last ``ended``.
 """
 
@@ -68,7 +70,8 @@ class FinishedRun:
         complete: whether its last step is final; False where it was cancelled, failed, or had
             as many steps as it may.
         seconds: from its start to its end.
-        dollars: charged for the calls whose turns are in the result: T's of every step.
+        dollars: charged for the calls that were of use: T's of every step, and A's where it
+            matched.
         wasted: dollars charged for all other calls.
     """
 
@@ -96,6 +99,10 @@ class PlanPolicy(ABC):
     T's calls have ended, or at the first mismatch. k = 0 is T's call alone (but A's first
     call, which does not wait for the answer, is not ended by one that comes late)."""
 
+    slow: bool = False
+    """Whether deciding for a round takes long, as with a large text encoder: such a policy is
+    asked by ``consider``."""
+
     @abstractmethod
     def decide(self, state: PlanState) -> Ahead:
         """Decide.
@@ -105,7 +112,7 @@ class PlanPolicy(ABC):
         """
 
     async def consider(self, state: PlanState) -> Ahead:
-        """Decide for a round, taking time perhaps; as ``decide`` unless overridden.
+        """Decide for a round, taking time; for a policy that is ``slow``.
 
         Args:
             state: the plan when the round starts.

@@ -41,7 +41,11 @@ class Proposed:
         logprob: mean natural log-probability of its tokens; NaN where it is not known.
         final: whether it ends the task.
         effectful: whether it has side effects: nothing beyond it can run before it is settled.
-        elapsed: seconds that its target call has been running; NaN where it has not begun.
+        elapsed: seconds that its target call has been running; NaN where it has not begun or
+            has ended.
+        judged: whether the target agent has given this very action for it already, so that it
+            stands if the steps before it do. One that it contradicted is not shown any more:
+            its own is, in its place, and later steps are proposed from that.
     """
 
     tool: str
@@ -50,6 +54,7 @@ class Proposed:
     final: bool = False
     effectful: bool = False
     elapsed: float = math.nan
+    judged: bool = False
 
 
 @dataclass(frozen=True, slots=True)

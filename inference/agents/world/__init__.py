@@ -5,7 +5,8 @@ A `Task` has a goal, a state to start from and a right plan. An agent is prompte
 out; `solves` tells whether its actions reached the goal.
 """
 
-from .action import STYLES, Action, ActionError, Step, Style, parse, parse_action, write
+from ..protocol import Action, ActionError, Step
+from .action import STYLES, Style, parse, parse_action, write
 from .render import END, ROLES, SYSTEM, messages, prompt, text, transcript
 from .state import Event, Offer, State
 from .task import DIFFICULTIES, Task, make_task, next_move, plan, solves

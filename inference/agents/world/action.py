@@ -4,45 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal, get_args
 
-Scalar = str | int | float
+from ..protocol import Action, ActionError
+
 Style = Literal["thought", "act"]
 STYLES: tuple[Style, ...] = get_args(Style)
 
 _NAME = re.compile(r"[a-z_]+")
-
-
-class ActionError(ValueError):
-    """An action that cannot be understood, with what is wrong and what would be right."""
-
-
-@dataclass(frozen=True)
-class Action:
-    """A call of one tool.
-
-    Attributes:
-        tool: Name of the tool.
-        arguments: Its JSON arguments; strings and numbers only.
-    """
-
-    tool: str
-    arguments: Mapping[str, Scalar]
-
-    def __str__(self) -> str:
-        """Return the line an agent writes after `Action: `."""
-        return f"{self.tool} {json.dumps(dict(self.arguments), ensure_ascii=False)}"
-
-
-@dataclass(frozen=True)
-class Step:
-    """An action together with the thought before it and the observation after it."""
-
-    thought: str
-    action: Action
-    observation: str
 
 
 def write(thought: str, action: Action, style: Style) -> str:

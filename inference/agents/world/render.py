@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from .action import Step, Style, write
+from ..protocol import Step
+from .action import Style, write
 from .task import Task
 
 END = "<|end|>"

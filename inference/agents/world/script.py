@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 
-from .action import Action, Scalar
+from ..protocol import Action
 from .world import FINISH
 
 Move = tuple[str, Action]
@@ -12,7 +12,7 @@ Script = Callable[[], Generator[Move, str, None]]
 Moves = Generator[Move, str, None]
 
 
-def move(thought: str, tool: str, /, **arguments: Scalar) -> Move:
+def move(thought: str, tool: str, /, **arguments: str | float) -> Move:
     """A thought and the action it leads to; `from_` is written `from`."""
     named = {"from" if name == "from_" else name: value for name, value in arguments.items()}
     return thought, Action(tool, named)

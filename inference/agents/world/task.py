@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from .action import Action, ActionError, Step
+from ..protocol import Action, ActionError, Step, Turn
 from .recipes_long import DEPENDENT, LONG, THREE_CALLS
 from .recipes_short import EASY, TWO_CALLS, Made
 from .scenery import Scenery
@@ -85,7 +85,7 @@ def plan(task: Task) -> tuple[Step, ...]:
         thought, action = next(moves)
         while True:
             observation = world.execute(action)
-            steps.append(Step(thought, action, observation))
+            steps.append(Step(Turn(action, thought), observation))
             thought, action = moves.send(observation)
     except StopIteration:
         return tuple(steps)

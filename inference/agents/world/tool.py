@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .action import Action, ActionError
+from ..protocol import Action, ActionError
 from .state import State
 
 Purity = Literal["pure", "effectful"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ..protocol import Action, ActionError
 from . import calendar, facts, files, travel, units
-from .action import Action, ActionError
 from .state import State
 from .tool import Tool
 
