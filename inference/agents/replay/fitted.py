@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+Lengths = npt.NDArray[np.intp]
 
 LONGEST: Final = 11
 """Most steps of a task in the trace, and of a generated one."""
@@ -32,7 +33,7 @@ class MatchModel:
     step_sd: float
     always: float
 
-    def draw(self, lengths: npt.NDArray[np.intp], luck: Luck) -> Bools:
+    def draw(self, lengths: Lengths, luck: Luck) -> Bools:
         """Matches of runs.
 
         Args:
@@ -51,7 +52,7 @@ class MatchModel:
         for i in range(LONGEST):
             chance = 1.0 / (1.0 + np.exp(-(level[:, i] + self.after * before)))
             out[:, i] = (luck.run[:, i] < chance) | (luck.always < self.always)
-            before = out[:, i] - 0.5
+            before = np.where(out[:, i], 0.5, -0.5)
         return out
 
 

@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from .fitted import LONGEST, Bools, Fitted, Floats, Luck, MatchModel
+from .fitted import LONGEST, Bools, Fitted, Floats, Lengths, Luck, MatchModel
 from .recorded import TERMINATE
 from .trace import PlanTraceError, TraceRun, TraceStep
 
@@ -123,7 +123,9 @@ def _match_model(runs: Sequence[TraceRun]) -> MatchModel:
     lengths = _lengths(runs)[np.arange(_SIMULATED) % len(runs)]
     best = (np.inf, MatchModel((), 0.0, 0.0, 0.0, 0.0, always))
     for after, task_sd, step_sd in itertools.product(_AFTER, _TASK_SD, _STEP_SD):
-        start = MatchModel(tuple(_logit(rates)), float(_logit(final)), after, task_sd, step_sd, always)
+        start = MatchModel(
+            tuple(_logit(rates)), float(_logit(final)), after, task_sd, step_sd, always
+        )
         model = _calibrated(start, rates, final, lengths, lucks[0])
         found = _summary([model.draw(lengths, one) for one in lucks], [lengths, lengths])
         best = min(best, (float(((found - wanted) ** 2).sum()), model), key=lambda pair: pair[0])
@@ -137,7 +139,7 @@ def _matches(runs: Sequence[TraceRun]) -> Bools:
     return out
 
 
-def _lengths(runs: Sequence[TraceRun]) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+def _lengths(runs: Sequence[TraceRun]) -> Lengths:
     return np.array([min(len(run.steps), LONGEST) for run in runs], np.intp)
 
 
@@ -158,7 +160,11 @@ def _logit(rate: Floats) -> Floats:
 
 
 def _calibrated(
-    model: MatchModel, rates: Floats, final: Floats, lengths: np.ndarray[tuple[int], np.dtype[np.intp]], luck: Luck
+    model: MatchModel,
+    rates: Floats,
+    final: Floats,
+    lengths: Lengths,
+    luck: Luck,
 ) -> MatchModel:
     """The model moved until its simulated match rates are the trace's."""
     place = np.broadcast_to(np.arange(float(LONGEST)), (len(lengths), LONGEST))
@@ -176,10 +182,11 @@ def _calibrated(
 
 
 def _clipped(matches: Bools) -> Floats:
-    return np.clip(matches.mean(), 0.01, 0.99)
+    rate: Floats = np.clip(matches.mean(), 0.01, 0.99)
+    return rate
 
 
-def _summary(both: Sequence[Bools], lengths: Sequence[Floats]) -> Floats:
+def _summary(both: Sequence[Bools], lengths: Sequence[Lengths]) -> Floats:
     """How matches hang together in pairs of runs of the same tasks.
 
     Returns:

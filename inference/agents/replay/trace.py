@@ -12,7 +12,7 @@ The format is that of the logs of Dynamic Speculative Planning (Guan et al., 202
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -60,7 +60,7 @@ class TraceRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     predicted_k: tuple[Tokens, ...]
     predictor_seconds: tuple[Share, ...]
     wasted: tuple[dict[str, Any], ...] = ()
-    log_totals: dict[str, float] = {}  # noqa: RUF012 - a struct copies it
+    log_totals: dict[str, float] = {}
 
     @property
     def name(self) -> str:
@@ -105,26 +105,42 @@ def _run(line: bytes, place: str) -> TraceRun:
 def _wrong(run: TraceRun) -> str:
     """What contradicts itself in a run; "" for nothing."""
     for i, step in enumerate(run.steps, 1):
-        at = f"step {i}: "
-        if step.step != i:
-            return f"{at}steps must be numbered from 1 without gaps, not {step.step}"
-        if not step.t_action:
-            return f"{at}t_action must name what the target agent did"
-        if step.match != (step.a_action == step.t_action):
-            return f"{at}match is {step.match}, but A said {step.a_action!r}, T {step.t_action!r}"
-        if (step.a_seconds is None) != (not step.a_action):
-            return f"{at}a_seconds must be null exactly where a_action is empty"
-        if step.a_action and step.a_gen_tokens is None:
-            return f"{at}a_gen_tokens must be a number where A answered"
-        if step.t_thought_gen_tokens > step.t_gen_tokens:
-            return f"{at}t_gen_tokens are of thought and action together: at least the thought's"
-        if step.t_thought_prompt_tokens > step.t_prompt_tokens:
-            return f"{at}t_prompt_tokens are of thought and action together"
-        if (step.t_action == TERMINATE) != (i == len(run.steps)):
-            return f"{at}the last t_action must be {TERMINATE}, and no other"
+        for wrong, what in _contradictions(step, i, len(run.steps)):
+            if wrong:
+                return f"step {i}: {what}"
     if len(run.predicted_k) != len(run.predictor_seconds):
         return "predicted_k and predictor_seconds must be equally many"
     return ""
+
+
+def _contradictions(step: TraceStep, i: int, steps: int) -> Iterator[tuple[bool, str]]:
+    """Whether each thing that can be wrong is, and what is."""
+    yield step.step != i, f"steps must be numbered from 1 without gaps, not {step.step}"
+    yield not step.t_action, "t_action must name what the target agent did"
+    yield (
+        step.match != (step.a_action == step.t_action),
+        f"match is {step.match}, but A said {step.a_action!r} and T {step.t_action!r}",
+    )
+    yield (
+        (step.a_seconds is None) != (not step.a_action),
+        "a_seconds must be null exactly where a_action is empty",
+    )
+    yield (
+        bool(step.a_action) and step.a_gen_tokens is None,
+        "a_gen_tokens must be a number where A answered",
+    )
+    yield (
+        step.t_thought_gen_tokens > step.t_gen_tokens,
+        "t_gen_tokens are of thought and action together, so at least t_thought_gen_tokens",
+    )
+    yield (
+        step.t_thought_prompt_tokens > step.t_prompt_tokens,
+        "t_prompt_tokens are of thought and action together, so at least t_thought_prompt_tokens",
+    )
+    yield (
+        (step.t_action == TERMINATE) != (i == steps),
+        f"the last t_action must be {TERMINATE}, and no other",
+    )
 
 
 def recorded_tasks(runs: Sequence[TraceRun]) -> tuple[RecordedTask, ...]:
