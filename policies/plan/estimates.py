@@ -1,0 +1,199 @@
+"""Seconds and dollars of both agents' calls, by step, learned online from calls that ended.
+
+Seconds are log-normal, as times of generations are: their spread is one number per agent, their
+middle drifts with the step, since prompts and answers grow over a run. A call that was cancelled
+after t seconds says that it would have taken longer: it counts as what a log-normal above t is
+on average (one step of expectation-maximisation, Dempster et al. 1977), so that cancelling long
+calls does not make calls look short.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+
+from ..transition import Floats
+from .compiling import compiled
+from .policy import CallKind, EndedCall
+
+STEPS: Final = 16
+"""Steps told apart by index; later ones count as the last of them."""
+
+_MEMORY: Final = 0.998  # per call of an agent
+_NEARBY: Final = 3.0  # calls that what is known of all steps weighs as much as, at one of them
+_FIRST: Final = 2.0  # calls that what is assumed before any weighs as much as
+_SECONDS: Final = {"A": 1.5, "T": 9.0}  # assumed before any call
+_DOLLARS: Final = {"A": 2e-4, "T": 8e-4}
+_SPREAD: Final = 0.5  # standard deviation of the logarithm of seconds, before any call
+_AT_ONCE: Final = 0.5  # share of a call's dollars due when it starts, before any was cancelled
+_TINY: Final = 1e-9
+
+
+@compiled
+def _upper(z: float) -> float:
+    """P(a standard normal exceeds z)."""
+    return 0.5 * math.erfc(z / math.sqrt(2.0))
+
+
+@compiled
+def remaining(middle: float, spread: float, elapsed: float) -> float:
+    """Expected further seconds of a log-normal time that is longer than what has passed.
+
+    Args:
+        middle: mean of its logarithm.
+        spread: standard deviation of its logarithm, above 0.
+        elapsed: seconds that have passed.
+    """
+    mean = math.exp(middle + 0.5 * spread * spread)
+    if elapsed <= 0.0:
+        return mean
+    z = (math.log(elapsed) - middle) / spread
+    survived = _upper(z)
+    if survived < 1e-12:
+        # Far out the hazard of a log-normal is z / (spread x elapsed).
+        return spread * elapsed / z
+    return max(mean * _upper(z - spread) / survived - elapsed, 0.0)
+
+
+class AgentCalls:
+    """What the calls of one agent take.
+
+    Args:
+        kind: whose calls.
+    """
+
+    def __init__(self, kind: CallKind) -> None:
+        log = math.log(_SECONDS[kind])
+        first = [_FIRST, log, log * log + _SPREAD**2, _DOLLARS[kind]]
+        # Of all steps: weight, then sums of log seconds, their squares and dollars.
+        self.every: Floats = _FIRST * np.array([1.0, *first[1:]])
+        self.by_step: Floats = np.zeros((STEPS, 4))
+        # Of cancelled calls: products and squares that the share due at once follows from.
+        self.cancelled: Floats = np.array([_AT_ONCE, 1.0])
+
+    def add(self, call: EndedCall) -> None:
+        """Take a call that ended."""
+        at = min(call.index, STEPS - 1)
+        if call.done:
+            log = math.log(max(call.seconds, 1e-3))
+            self._count(at, log, log * log, call.dollars)
+        elif call.seconds > 0.0:
+            self._add_cancelled(at, call)
+
+    def seconds(self, index: int) -> float:
+        """Expected seconds of a call for a step."""
+        return math.exp(self._mean(index, 1) + 0.5 * self.spread**2)
+
+    def dollars(self, index: int) -> float:
+        """Expected dollars of a call for a step that is not cancelled."""
+        return self._mean(index, 3)
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation of the logarithm of seconds, what steps explain left out."""
+        weight, logs, squares, _ = self.every
+        steps = self.by_step[:, 0] > 0.0
+        counts, sums = self.by_step[steps, 0], self.by_step[steps, 1]
+        mean = logs / weight
+        explained = float((counts * (sums / counts - mean) ** 2).sum()) / weight
+        return math.sqrt(max(squares / weight - mean**2 - 0.5 * explained, 0.01))
+
+    @property
+    def mean_seconds(self) -> float:
+        """Expected seconds of a call, over all steps as often as they were."""
+        weight, logs, squares, _ = self.every
+        return math.exp(logs / weight + 0.5 * max(squares / weight - (logs / weight) ** 2, 0.0))
+
+    @property
+    def mean_dollars(self) -> float:
+        """Expected dollars of a call, over all steps as often as they were."""
+        return float(self.every[3] / self.every[0])
+
+    @property
+    def at_once(self) -> float:
+        """Share of a call's dollars that is due even if it is cancelled as it starts, in [0, 1].
+
+        The rest grows with its time: prompts are charged in full, tokens as they are generated.
+        """
+        return min(max(float(self.cancelled[0] / self.cancelled[1]), 0.0), 1.0)
+
+    def _mean(self, index: int, column: int) -> float:
+        mine, every = self.by_step[min(index, STEPS - 1)], self.every
+        return float(
+            (mine[column] + _NEARBY * every[column] / every[0]) / (mine[0] + _NEARBY)
+        )
+
+    def _count(self, at: int, log: float, square: float, dollars: float) -> None:
+        row = 1.0, log, square, dollars
+        self.every *= _MEMORY
+        self.by_step *= _MEMORY
+        self.every += row
+        self.by_step[at] += row
+
+    def _add_cancelled(self, at: int, call: EndedCall) -> None:
+        whole, share = self.dollars(at), min(call.seconds / self.seconds(at), 1.0)
+        if whole > _TINY:
+            # dollars / whole = at_once + (1 - at_once) x share, by least squares.
+            due = (call.dollars / whole - share) * (1.0 - share)
+            self.cancelled *= _MEMORY
+            self.cancelled += min(max(due, -1.0), 1.0), (1.0 - share) ** 2
+        middle, spread = self._mean(at, 1), self.spread
+        z = (math.log(call.seconds) - middle) / spread
+        if z < -3.0:
+            return  # it was cancelled so early that any call would have been running
+        hazard = _hazard(z)
+        log = middle + spread * hazard
+        variance = spread**2 * max(1.0 + z * hazard - hazard**2, 0.0)
+        self._count(at, log, log * log + variance, whole)
+
+
+class CallEstimates:
+    """What the calls of both agents take."""
+
+    def __init__(self) -> None:
+        self.a = AgentCalls("A")
+        self.t = AgentCalls("T")
+
+    def ended(self, call: EndedCall) -> None:
+        """Take a call that ended."""
+        (self.a if call.kind == "A" else self.t).add(call)
+
+    def arrays(self) -> dict[str, Floats]:
+        """What was learned, as named arrays."""
+        return {
+            f"{kind}/{name}": getattr(calls, name).copy()
+            for kind, calls in (("a", self.a), ("t", self.t))
+            for name in _PARTS
+        }
+
+    def load(self, arrays: Mapping[str, Floats]) -> None:
+        """Carry on from ``arrays()``.
+
+        Raises:
+            ValueError: naming the array that is missing or does not fit.
+        """
+        mine = {
+            f"{kind}/{name}": getattr(calls, name)
+            for kind, calls in (("a", self.a), ("t", self.t))
+            for name in _PARTS
+        }
+        for key, own in mine.items():
+            given = arrays.get(key)
+            if given is None or given.shape != own.shape or not np.isfinite(given).all():
+                raise ValueError(f"{key} must be finite numbers of shape {own.shape}")
+        for key, own in mine.items():
+            own[:] = arrays[key]
+
+
+def _hazard(z: float) -> float:
+    """Density over upper tail of a standard normal: its mean above z."""
+    survived = _upper(z)
+    if survived < 1e-12:
+        return z + 1.0 / z
+    return math.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi) / survived
+
+
+_PARTS: Final = ("every", "by_step", "cancelled")

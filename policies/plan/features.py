@@ -1,0 +1,193 @@
+"""Hashed features of a step: what is known before it is proposed, and what its proposal adds.
+
+Feature hashing (Weinberger et al. 2009, arXiv 0902.2206): a feature is a text, its place is the
+text's CRC-32 modulo the number of places, which no process or version of Python changes.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, Protocol
+from zlib import crc32
+
+import numpy as np
+import numpy.typing as npt
+
+from ..spaces import Array
+from ..transition import Floats
+from .state import PlanState, Proposed
+
+PLACES: Final = 1 << 15
+"""Places that features are hashed to; dense ones come after them."""
+
+Places = npt.NDArray[np.int64]
+Features = tuple[Places, Floats]
+"""Places and values of one step's features, of one length."""
+
+
+class Encoder(Protocol):
+    """Anything that turns text into a vector, such as a text-embedding model."""
+
+    @property
+    def size(self) -> int:
+        """Length of its vectors."""
+        ...
+
+    def encode(self, text: str) -> Array:
+        """A float32 vector of shape (size,), of length about 1."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StepContext:
+    """What is known of a step before anything is proposed for it.
+
+    Attributes:
+        task: what is to be done, as text.
+        index: of the step, from 0.
+        verdicts: of the steps before it, oldest first; None where nothing was proposed.
+        before: tool of the step before; None where that is not known, "" where there is none.
+    """
+
+    task: str
+    index: int
+    verdicts: tuple[bool | None, ...]
+    before: str | None
+
+
+def contexts(state: PlanState, count: int) -> list[StepContext]:
+    """Contexts of the first ``count`` steps that are not settled, if those before all match."""
+    verdicts = tuple(step.matched for step in state.committed)
+    tools: list[str | None] = [state.committed[-1].tool if state.committed else ""]
+    tools += [step.tool for step in state.proposed]
+    tools += [None] * max(0, count - len(tools))
+    settled = len(verdicts)
+    return [
+        StepContext(state.task, settled + i, verdicts + (True,) * i, tools[i])
+        for i in range(count)
+    ]
+
+
+def context_features(context: StepContext, encoder: Encoder | None = None) -> Features:
+    """Features of a step that needs no proposal: its task, place and history."""
+    task, index, verdicts = context.task, context.index, context.verdicts
+    known = [v for v in verdicts if v is not None]
+    last = "".join("?-+"[1 + (v is True) if v is not None else 0] for v in verdicts[-3:])
+    share = round(4 * sum(known) / len(known)) if known else "?"
+    texts = (
+        f"task {_task_key(task)}",
+        f"task at {_task_key(task)} {index}",
+        f"index {min(index, 15)}",
+        f"last {last[-1:]}",
+        f"last three {last}",
+        f"run {min(matches_in_a_row(verdicts), 5)}",
+        f"share {share} of {min(len(known), 4)}",
+        f"before {context.before}",
+        f"before at {context.before} {min(index, 15)}",
+    )
+    words, values = _words(task)
+    places = np.concatenate([np.array([_place(t) for t in texts], np.int64), words])
+    weights = np.concatenate([np.ones(len(texts)), values])
+    return _with_dense((places, weights), task, encoder, 0)
+
+
+def proposal_features(
+    context: StepContext,
+    proposed: Proposed,
+    earlier: Sequence[str],
+    encoder: Encoder | None = None,
+) -> Features:
+    """What a proposal tells of its step, beside its context.
+
+    Args:
+        context: of the step.
+        proposed: for it.
+        earlier: actions of the steps before it.
+        encoder: adds dense features of the action; None for none.
+    """
+    tool, task, index = proposed.tool, _task_key(context.task), context.index
+    repeats = proposed.action in earlier
+    texts = (
+        "proposed",
+        f"tool {tool}",
+        f"tool after {tool} {context.before}",
+        f"tool at {tool} {min(index, 15)}",
+        f"action {proposed.action}",
+        f"action of task {task} {proposed.action}",
+        f"tool of task {task} {tool}",
+        f"tool of task at {task} {index} {tool}",
+        f"final {proposed.final}",
+        f"final at {proposed.final} {min(index, 15)}",
+        f"effectful {proposed.effectful}",
+        f"repeats {repeats}",
+        f"logprob {_bucket(proposed.logprob)}",
+    )
+    features = np.array([_place(t) for t in texts], np.int64), np.ones(len(texts))
+    size = 0 if encoder is None else encoder.size
+    return _with_dense(features, proposed.action, encoder, size)
+
+
+def matches_in_a_row(verdicts: Sequence[bool | None]) -> int:
+    """Matches since the last step that was none."""
+    count = 0
+    for verdict in reversed(verdicts):
+        if verdict is not True:
+            break
+        count += 1
+    return count
+
+
+def text_features(task: str, tools: Sequence[str], count: int) -> Array:
+    """Text as a short dense vector: words of the task in its first half, tools in the second.
+
+    Args:
+        task: what is to be done.
+        tools: of the latest actions.
+        count: length of the vector, even.
+
+    Returns:
+        float32, shape (count,), each half of length 1 or nought.
+    """
+    out = np.zeros((2, count // 2), np.float32)
+    np.add.at(out[0], _words(task)[0] % (count // 2), 1.0)
+    np.add.at(out[1], [_place(f"tool {tool}") % (count // 2) for tool in tools], 1.0)
+    out /= np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-6)
+    return out.reshape(-1)
+
+
+def _with_dense(features: Features, text: str, encoder: Encoder | None, offset: int) -> Features:
+    """Features with a text's vector behind them, at places of its own."""
+    if encoder is None:
+        return features
+    vector = encoder.encode(text).astype(np.float64)
+    places = PLACES + offset + np.arange(encoder.size, dtype=np.int64)
+    return np.concatenate([features[0], places]), np.concatenate([features[1], vector])
+
+
+def _place(text: str) -> int:
+    return crc32(text.encode("utf-8", "surrogatepass")) % PLACES
+
+
+@lru_cache(maxsize=4096)
+def _task_key(task: str) -> int:
+    """A number for a task, short enough to be put into texts."""
+    return crc32(task.encode("utf-8", "surrogatepass"))
+
+
+@lru_cache(maxsize=4096)
+def _words(task: str) -> Features:
+    """A task's first words, so weighed that all together count as much as one other feature."""
+    words = list(dict.fromkeys(re.findall(r"\w+", task[:4000].lower())))[:64]
+    places = np.array([_place(f"word {word}") for word in words], np.int64)
+    return places, np.full(len(words), 1.0 / math.sqrt(max(len(words), 1)))
+
+
+def _bucket(logprob: float) -> str:
+    """A log-probability's range: finer towards certainty."""
+    if not math.isfinite(logprob):
+        return "?"
+    return str(min(int(4.0 * math.log1p(max(-logprob, 0.0) * 8.0)), 15))
