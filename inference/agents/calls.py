@@ -45,6 +45,7 @@ class Flight:
         started: the loop's time when it began to run; NaN before.
         ended: the loop's time when it had ended; NaN before.
         void: whether it was cancelled because its turn is not wanted any more.
+        handled: whether what follows from its end was done.
         resolved: whether its fate is in the ledger.
     """
 
@@ -57,6 +58,7 @@ class Flight:
     started: float = math.nan
     ended: float = math.nan
     void: bool = False
+    handled: bool = False
     resolved: bool = False
 
     @property

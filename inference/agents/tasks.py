@@ -52,7 +52,8 @@ class Tasks:
     async def close(self) -> None:
         """Cancel all tasks and wait until they have ended, whatever happens meanwhile."""
         for task in self._running:
-            task.cancel()
+            if not task.cancelling():  # a second time would break off its own clearing up
+                task.cancel()
         interrupted: asyncio.CancelledError | None = None
         while self._running:
             try:

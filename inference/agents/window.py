@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from ...policies.plan.state import Proposed
 from .calls import Flight
 from .environment import Nature
+from .matching import Matcher, identity
 from .protocol import Step, Turn
 
 
@@ -30,6 +31,17 @@ class Wish:
     nature: Nature
     text: str
     identity: str
+
+    @classmethod
+    def of(cls, turn: Turn, flight: Flight, nature: Nature, matcher: Matcher) -> Wish:
+        """Make one of a turn; raises ``ActionError`` where its arguments are not JSON."""
+        return cls(turn, flight, nature, matcher.text(turn.action), identity(turn.action))
+
+    def matches(self, proposal: Wish, matcher: Matcher) -> bool:
+        """Whether a proposal is this verdict."""
+        return proposal.nature == self.nature and matcher.same(
+            proposal.turn.action, self.turn.action
+        )
 
     def shown(self, judged: bool, elapsed: float) -> Proposed:
         """Return it as policies see it."""
@@ -107,6 +119,22 @@ class Unsettled:
         )
 
     @property
+    def unverified(self) -> bool:
+        """Whether T is to be asked for it."""
+        return self.verifying is None and self.verdict is None and self.fault is None
+
+    @property
+    def unproposed(self) -> bool:
+        """Whether A can be asked for it."""
+        return self.proposing is None and self.wish is None and not self.silent
+
+    @property
+    def observation(self) -> str | None:
+        """What its action observed; None before that is known."""
+        execution = self.executions.get(self.wish.identity) if self.wish is not None else None
+        return None if execution is None else execution.observation
+
+    @property
     def flights(self) -> list[Flight]:
         """Its calls: those that run, and those that gave a turn."""
         running = (self.proposing, self.verifying)
@@ -129,9 +157,17 @@ class Window:
         """The step to be settled next."""
         return self.steps[0]
 
-    def extend(self) -> None:
-        """Think of one step more."""
-        self.steps.append(Unsettled(self.steps[-1].index + 1))
+    def reach(self, may_follow: Callable[[Unsettled], bool]) -> Iterator[Unsettled]:
+        """Yield the steps from the first on, a new one after the last, as far as may be."""
+        position = 0
+        while True:
+            step = self.steps[position]
+            yield step
+            if not may_follow(step):
+                return
+            position += 1
+            if position == len(self.steps):
+                self.steps.append(Unsettled(step.index + 1))
 
     def shift(self) -> None:
         """Leave the first step behind: it is settled."""
@@ -140,7 +176,7 @@ class Window:
             self.steps.append(Unsettled(settled.index + 1))
 
     def cut(self, step: Unsettled) -> list[Unsettled]:
-        """Drop all steps after this one and return them; a step dropped before has none."""
+        """Drop all steps after this one and return them."""
         position = step.index - self.first.index
         dropped = self.steps[position + 1 :]
         del self.steps[position + 1 :]
@@ -154,6 +190,11 @@ class Window:
     def of(self, flight: Flight) -> Unsettled:
         """Return the step that a call that is not void is for."""
         return self.steps[flight.index - self.first.index]
+
+    def told_before(self, step: Unsettled) -> list[Step]:
+        """Return the steps before this one as agents are told of them."""
+        before = self.steps[: step.index - self.first.index]
+        return [earlier.told for earlier in before if earlier.told is not None]
 
     def shown(self, now: float, settling: bool = False) -> tuple[list[Proposed], float]:
         """Return the steps as policies see them.
@@ -174,8 +215,3 @@ class Window:
             judged = step.verdict is not None and not first
             proposed.append(wish.shown(judged, step.elapsed(now)))
         return proposed, math.nan
-
-
-def told(steps: Sequence[Unsettled]) -> list[Step]:
-    """Return steps as agents are told of them; all of them must be known."""
-    return [step.told for step in steps if step.told is not None]
