@@ -1,7 +1,12 @@
-"""How the published system ran its rounds, in closed form: what a replay must reproduce."""
+"""How the published system ran: its logged decisions, and its rounds in closed form."""
 
 from __future__ import annotations
 
+import asyncio
+from typing import ClassVar
+
+from ....policies.plan.policy import PlanPolicy
+from ....policies.plan.state import MAX_AHEAD, Ahead, PlanState
 from .recorded import RecordedStep, RecordedTask
 from .trace import PlanTraceError, TraceRun
 
@@ -47,3 +52,41 @@ def round_seconds(steps: tuple[RecordedStep, ...], predictor: float) -> tuple[in
             return i + 1, end
         start += max(proposed, predictor) if i == 0 else proposed
     return len(steps), end
+
+
+class Logged(PlanPolicy):
+    """Decides as a run's log says, and takes the seconds that its predictor took.
+
+    Args:
+        run: whose decisions; for one replay of that run.
+    """
+
+    name: ClassVar[str] = "logged"
+    about: ClassVar[str] = "what a planning trace says was decided"
+    barrier = True
+    slow = True
+
+    def __init__(self, run: TraceRun) -> None:
+        self._left = list(zip(run.predicted_k, run.predictor_seconds, strict=True))
+        self._name = run.name
+
+    def decide(self, state: PlanState) -> Ahead:
+        """The next logged decision, at once; k = 0 was run as one step.
+
+        Raises:
+            PlanTraceError: if there are no more.
+        """
+        return self._next(state)[0]
+
+    async def consider(self, state: PlanState) -> Ahead:
+        """The next logged decision, after its predictor's seconds."""
+        ahead, seconds = self._next(state)
+        await asyncio.sleep(seconds)
+        return ahead
+
+    def _next(self, state: PlanState) -> tuple[Ahead, float]:
+        if not self._left:
+            at = len(state.committed)
+            raise PlanTraceError(f"{self._name}: the decisions logged end at step {at}")
+        k, seconds = self._left.pop(0)
+        return Ahead(min(max(k, 1), MAX_AHEAD)), seconds

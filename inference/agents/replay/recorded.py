@@ -61,8 +61,10 @@ class RecordedTurn:
         for asked, gives in zip(self.prompts, self.completions, strict=True):
             prompt += asked
             elapsed -= self.wait
+            if elapsed <= 0.0:
+                return prompt, completion
             if elapsed < gives * per_token:
-                return prompt, completion + max(int(elapsed / per_token), 0)
+                return prompt, completion + int(elapsed / per_token)
             completion += gives
             elapsed -= gives * per_token
         return prompt, completion

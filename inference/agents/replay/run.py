@@ -1,0 +1,102 @@
+"""Recorded tasks run by the planner that serves, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from ....policies.plan.policy import PlanPolicy
+from ..budget import Budget
+from ..costs import ModelPrice
+from ..planner import Planner
+from ..trajectory import Trajectory
+from .agents import ReplayedApproximation, ReplayedTarget
+from .clock import run_virtual
+from .environment import RecordedEnvironment
+from .recorded import RecordedTask
+
+APPROXIMATION: Final = "recorded-approximation"
+TARGET: Final = "recorded-target"
+"""Names by which the tokens of recorded agents are priced."""
+
+GPT_4_1_MINI: Final = ModelPrice(prompt=0.40, cached=0.10, completion=1.60)
+"""Dollars per million tokens, as listed in April 2025."""
+
+PRICES: Final[Mapping[str, ModelPrice]] = {APPROXIMATION: GPT_4_1_MINI, TARGET: GPT_4_1_MINI}
+"""Both agents are one model that is prompted differently, as in the trace."""
+
+
+def replay(
+    tasks: Sequence[RecordedTask],
+    policy: PlanPolicy,
+    *,
+    speed: float = 0.5,
+    prices: Mapping[str, ModelPrice] = PRICES,
+    concurrency: float = math.inf,
+    at_once: int = 1,
+) -> list[Trajectory]:
+    """Run tasks, in order, each as soon as there is a place for it.
+
+    Args:
+        tasks: what is run.
+        policy: decides, and learns from one task to the next.
+        speed: the knob, in [0, 1].
+        prices: of ``APPROXIMATION`` and ``TARGET``.
+        concurrency: calls that may run at a time, of all tasks.
+        at_once: tasks that run at a time.
+
+    Returns:
+        What became of each, in the order of the tasks.
+
+    Raises:
+        ValueError: if an argument makes no sense.
+    """
+    if at_once < 1:
+        raise ValueError(f"at least 1 task must run at a time, not {at_once}")
+    return run_virtual(_replay(tasks, policy, speed, prices, Budget(concurrency), at_once))
+
+
+async def _replay(
+    tasks: Sequence[RecordedTask],
+    policy: PlanPolicy,
+    speed: float,
+    prices: Mapping[str, ModelPrice],
+    budget: Budget,
+    at_once: int,
+) -> list[Trajectory]:
+    planner = recorded_planner(policy, speed=speed, prices=prices, budget=budget)
+    waiting = iter(enumerate(tasks))
+    found: dict[int, Trajectory] = {}
+
+    async def work() -> None:
+        for number, task in waiting:
+            found[number] = await planner.run(task)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(at_once, len(tasks))):
+                group.create_task(work())
+    except BaseExceptionGroup as errors:  # the others were cancelled because of the first
+        raise errors.exceptions[0] from None
+    return [found[number] for number in range(len(tasks))]
+
+
+def recorded_planner(
+    policy: PlanPolicy,
+    *,
+    speed: float = 0.5,
+    prices: Mapping[str, ModelPrice] = PRICES,
+    budget: Budget | None = None,
+) -> Planner:
+    """A planner of recorded tasks; for an event loop of any time."""
+    return Planner(
+        ReplayedApproximation(APPROXIMATION),
+        ReplayedTarget(TARGET),
+        RecordedEnvironment(),
+        policy,
+        prices,
+        speed=speed,
+        budget=budget,
+    )
