@@ -74,6 +74,12 @@ def contexts(state: PlanState, count: int) -> list[StepContext]:
 
 def context_features(context: StepContext, encoder: Encoder | None = None) -> Features:
     """Features of a step that needs no proposal: its task, place and history."""
+    return _with_dense(_of_context(context), context.task, encoder, 0)
+
+
+@lru_cache(maxsize=8192)
+def _of_context(context: StepContext) -> Features:
+    """The hashed ones; kept, as every decision asks for those of eight steps again."""
     task, index, verdicts = context.task, context.index, context.verdicts
     known = [v for v in verdicts if v is not None]
     last = "".join("?-+"[1 + (v is True) if v is not None else 0] for v in verdicts[-3:])
@@ -91,8 +97,7 @@ def context_features(context: StepContext, encoder: Encoder | None = None) -> Fe
     )
     words, values = _words(task)
     places = np.concatenate([np.array([_place(t) for t in texts], np.int64), words])
-    weights = np.concatenate([np.ones(len(texts)), values])
-    return _with_dense((places, weights), task, encoder, 0)
+    return places, np.concatenate([np.ones(len(texts)), values])
 
 
 def proposal_features(

@@ -73,6 +73,7 @@ class PlanState:
             running; NaN where it has not begun.
         run: number of the run that it is a moment of, so that runs of one task can be told
             apart.
+        at: seconds since its run started; NaN where it is not known.
     """
 
     task: str
@@ -84,6 +85,7 @@ class PlanState:
     tasks: int = 1
     elapsed: float = math.nan
     run: int = 0
+    at: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)

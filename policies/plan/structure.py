@@ -108,9 +108,10 @@ def _hindsight(
             if not np.isnan(seconds[row, j]):
                 left[j] = seconds[row, j]
         unit = max(raw[row, _STEP_SECONDS], _TINY)
+        steps = survival[: int(run[REACH]) + 1].sum()
         for a in range(CHOICES):
             taken, paid = follow_schedule(schedules[row, a], survival, left, ages, run)
-            components[row, a, 0], components[row, a, 1] = taken / unit, paid
+            components[row, a, 0], components[row, a, 1] = taken / unit - steps, paid - steps
 
 
 class Foreseen(NamedTuple):
@@ -154,7 +155,8 @@ def hindsight(raw: Array, schedules: Schedules, matched: Array, seconds: Array) 
             is not known; shape (n, CHOICES).
 
     Returns:
-        As ``Foreseen.components``: up to the first mismatch, or to where nothing is known.
+        As ``Foreseen.components``, but less what as many steps take without running ahead: up
+        to the first mismatch, or to where nothing is known.
     """
     components = np.zeros((len(raw), CHOICES, 2))
     _hindsight(raw, schedules, matched, seconds, components)
