@@ -15,6 +15,7 @@ from ..trajectory import Trajectory
 from .agents import ReplayedApproximation, ReplayedTarget
 from .clock import run_virtual
 from .environment import RecordedEnvironment
+from .foresight import Foresight
 from .recorded import RecordedTask
 
 APPROXIMATION: Final = "recorded-approximation"
@@ -36,6 +37,7 @@ def replay(
     prices: Mapping[str, ModelPrice] = PRICES,
     concurrency: float = math.inf,
     at_once: int = 1,
+    foresight: Foresight | None = None,
 ) -> list[Trajectory]:
     """Run tasks, in order, each as soon as there is a place for it.
 
@@ -46,6 +48,7 @@ def replay(
         prices: of ``APPROXIMATION`` and ``TARGET``.
         concurrency: calls that may run at a time, of all tasks.
         at_once: tasks that run at a time.
+        foresight: what an oracle that decides asks.
 
     Returns:
         What became of each, in the order of the tasks.
@@ -55,23 +58,20 @@ def replay(
     """
     if at_once < 1:
         raise ValueError(f"at least 1 task must run at a time, not {at_once}")
-    return run_virtual(_replay(tasks, policy, speed, prices, Budget(concurrency), at_once))
+    planner = recorded_planner(policy, speed=speed, prices=prices, budget=Budget(concurrency))
+    return run_virtual(_replay(planner, tasks, at_once, foresight))
 
 
 async def _replay(
-    tasks: Sequence[RecordedTask],
-    policy: PlanPolicy,
-    speed: float,
-    prices: Mapping[str, ModelPrice],
-    budget: Budget,
-    at_once: int,
+    planner: Planner, tasks: Sequence[RecordedTask], at_once: int, foresight: Foresight | None
 ) -> list[Trajectory]:
-    planner = recorded_planner(policy, speed=speed, prices=prices, budget=budget)
     waiting = iter(enumerate(tasks))
     found: dict[int, Trajectory] = {}
 
     async def work() -> None:
         for number, task in waiting:
+            if foresight is not None:
+                foresight.start(task)
             found[number] = await planner.run(task)
 
     try:
