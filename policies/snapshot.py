@@ -112,13 +112,8 @@ class Snapshot:
             float32, shape (..., k_max + 1, VALUES): latency, cost (lower is better), reward
             (higher is better).
         """
-        hidden = DEPTH_SPACE.normalise(raw)
-        last = len(self._layers) - 1
-        for i, (weight, bias) in enumerate(self._layers):
-            hidden = hidden @ weight + bias
-            if i < last:
-                np.maximum(hidden, 0.0, out=hidden)
-        values = hidden.reshape(*raw.shape[:-1], self.meta.k_max + 1, VALUES)
+        values = run_layers(self._layers, DEPTH_SPACE.normalise(raw))
+        values = values.reshape(*raw.shape[:-1], self.meta.k_max + 1, VALUES)
         known = self.structure.components(raw) if known is None else known
         values[..., :2] += long_run(known, raw[..., SPEED_INDEX], self.meta.gamma)
         return values
@@ -168,7 +163,7 @@ class Snapshot:
         if len(data) > MAX_BYTES:
             raise SnapshotError(f"snapshot of {len(data)} bytes; at most {MAX_BYTES}")
         try:
-            meta = msgspec.json.decode(_header(data)["flyball"], type=Meta)
+            meta = msgspec.json.decode(header(data)["flyball"], type=Meta)
             tensors = load_tensors(data)
         except (SafetensorError, msgspec.DecodeError, LookupError, ValueError, TypeError) as e:
             raise SnapshotError(f"not a snapshot: {e}") from None
@@ -235,20 +230,47 @@ def check(
             f"runs schema {SCHEMA} and space {DEPTH_SPACE.name!r}"
         )
     _check_meta(meta)
-    _check_arrays({"step_time": step_time, "grid": grid, "seen": seen, **weights})
+    check_arrays({"step_time": step_time, "grid": grid, "seen": seen, **weights})
     _check_step_times(step_time, grid, seen)
+    return stacked(weights, DEPTH_SPACE.size, meta.k_max + 1, VALUES)
+
+
+def stacked(
+    weights: dict[str, Array], inputs: int, choices: int, values: int
+) -> list[tuple[Array, Array]]:
+    """Layers in the order in which they are run, weights transposed for ``x @ w``.
+
+    Args:
+        weights: as ``Snapshot`` has them.
+        inputs: of the first layer.
+        choices: actions that the last layer tells of.
+        values: that it gives for each.
+
+    Raises:
+        SnapshotError: unless they fit together.
+    """
     if set(weights) != {f"layer{i}.{p}" for i in range(len(weights) // 2) for p in _PARTS}:
         raise SnapshotError(f"unexpected tensors: {sorted(weights)}")
-    layers, width = [], DEPTH_SPACE.size
+    layers, width = [], inputs
     for i in range(len(weights) // 2):
         weight, bias = weights[f"layer{i}.weight"], weights[f"layer{i}.bias"]
         if weight.ndim != 2 or weight.shape[1] != width or bias.shape != weight.shape[:1]:
             raise SnapshotError(f"layer {i} has shapes {weight.shape} and {bias.shape}")
         width = len(bias)
         layers.append((np.ascontiguousarray(weight.T, np.float32), bias.astype(np.float32)))
-    if not layers or width != (meta.k_max + 1) * VALUES:
-        raise SnapshotError(f"the last layer gives {width} values, not {meta.k_max + 1} x {VALUES}")
+    if not layers or width != choices * values:
+        raise SnapshotError(f"the last layer gives {width} values, not {choices} x {values}")
     return layers
+
+
+def run_layers(layers: list[tuple[Array, Array]], normalised: Array) -> Array:
+    """What the last layer gives, float32, shape (..., outputs); ReLU between layers."""
+    hidden, last = normalised, len(layers) - 1
+    for i, (weight, bias) in enumerate(layers):
+        hidden = hidden @ weight + bias
+        if i < last:
+            np.maximum(hidden, 0.0, out=hidden)
+    return hidden
 
 
 def _check_meta(meta: Meta) -> None:
@@ -268,7 +290,12 @@ def _check_step_times(step_time: Array, grid: Array, seen: Array) -> None:
         raise SnapshotError("the grid's factors must be in (0.01, 100), what was seen not below 0")
 
 
-def _check_arrays(arrays: dict[str, Array]) -> None:
+def check_arrays(arrays: dict[str, Array]) -> None:
+    """Refuse arrays that are not finite float32 numbers.
+
+    Raises:
+        SnapshotError: naming the array.
+    """
     for name, array in arrays.items():
         if array.dtype != np.float32 or not np.isfinite(array).all():
             raise SnapshotError(f"{name} must be finite float32 numbers")
@@ -278,13 +305,16 @@ _BATCH: Final = DEPTH_SPACE.index("batch")
 _PARTS: Final = ("weight", "bias")
 
 
-def _header(data: bytes) -> dict[str, Any]:
-    """The metadata of safetensors bytes."""
+def header(data: bytes) -> dict[str, Any]:
+    """The metadata of safetensors bytes.
+
+    Raises:
+        ValueError: if there is none.
+    """
     if len(data) < 8:
         raise ValueError("too short")
     length = int.from_bytes(data[:8], "little")
-    header = msgspec.json.decode(data[8 : 8 + length])
-    metadata = header["__metadata__"]
+    metadata = msgspec.json.decode(data[8 : 8 + length])["__metadata__"]
     if not isinstance(metadata, dict):
         raise ValueError("no metadata")
     return metadata

@@ -119,6 +119,7 @@ class Run:
             tasks=budget.runs,
             elapsed=elapsed,
             run=self._record.run,
+            at=self._journal.seconds,
         )
 
     # Going on: decisions, then calls.

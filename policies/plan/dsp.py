@@ -79,6 +79,7 @@ class Dsp(PlanPolicy):
         self.model = RunLengthModel(tau, encoder, seed)
         self.beta = beta
         self.every = every
+        self.slow = background
         self._episodes: deque[Episode] = deque(maxlen=EPISODES)
         self._open: dict[int, Episode] = {}  # by run
         self._finished = 0

@@ -122,9 +122,7 @@ class AgentCalls:
 
     def _mean(self, index: int, column: int) -> float:
         mine, every = self.by_step[min(index, STEPS - 1)], self.every
-        return float(
-            (mine[column] + _NEARBY * every[column] / every[0]) / (mine[0] + _NEARBY)
-        )
+        return float((mine[column] + _NEARBY * every[column] / every[0]) / (mine[0] + _NEARBY))
 
     def _count(self, at: int, log: float, square: float, dollars: float) -> None:
         row = 1.0, log, square, dollars

@@ -67,8 +67,7 @@ def contexts(state: PlanState, count: int) -> list[StepContext]:
     tools += [None] * max(0, count - len(tools))
     settled = len(verdicts)
     return [
-        StepContext(state.task, settled + i, verdicts + (True,) * i, tools[i])
-        for i in range(count)
+        StepContext(state.task, settled + i, verdicts + (True,) * i, tools[i]) for i in range(count)
     ]
 
 

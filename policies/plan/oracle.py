@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from .rule import losses
 from .policy import EndedCall, PlanPolicy
+from .rule import losses
 from .space import PLAN_SPACE, PlanEstimates, observe
 from .state import MAX_AHEAD, Ahead, PlanState
 from .structure import steps_ahead

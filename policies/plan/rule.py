@@ -55,10 +55,10 @@ class Survival(PlanPolicy):
 def losses(raw: Array, look: bool = True) -> Floats:
     """Expected loss of every number of steps ahead, from now to the end of the run ahead.
 
-    Calling A for the next step shows its proposal, and with it a better chance of that step, before
-    T is started on it. So the chance q is taken as two equally likely ones, q - d and q + d, with d by the
-    share of its variance that proposals resolved until now; for each, T is then started or not,
-    whichever is better: the value of information (Howard 1966).
+    Calling A for the next step shows its proposal, and with it a better chance of that step,
+    before T is started on it. So the chance q is taken as two equally likely ones, q - d and
+    q + d, with d by the share of its variance that proposals resolved until now; for each, T is
+    then started or not, whichever is better: the value of information (Howard 1966).
 
     Args:
         raw: one raw observation with the speed set, float32, shape (PLAN_SPACE.size,).
@@ -71,7 +71,8 @@ def losses(raw: Array, look: bool = True) -> Floats:
     both = _two_chances(raw) if look else raw[None]
     found = weighed(foresee(both).components, both[:, PLAN_SPEED_INDEX])
     if len(both) == 1:
-        return found[0]
+        certain: Floats = found[0]
+        return certain
     survived = float(raw[_SURVIVAL.start + proposed - 1]) if proposed else 1.0
     price = float(raw[_A_PRICE]) / max(float(raw[_STEP_PRICE]), 1e-9)
     # With A's proposal seen, T may still be left out: what that costs is A's call alone.

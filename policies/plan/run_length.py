@@ -1,9 +1,10 @@
 """The predictor of Dynamic Speculative Planning: how many steps will match, from text.
 
-A regression of run lengths on the text of a task and its steps, by expectiles, in PyTorch: imported
-when one is made. The published one fine-tunes DistilBERT with AdamW at 1e-5. Ours by default is
-far smaller and starts from nothing: a bag of embedded byte n-grams and two layers, which therefore takes
-steps of 1e-3. Any encoder of Hugging Face can stand in, by name, with the published rate.
+A regression of run lengths on the text of a task and its steps, by expectiles, in PyTorch:
+imported when one is made. The published one fine-tunes DistilBERT with AdamW at 1e-5. Ours by
+default is far smaller and starts from nothing: a bag of embedded byte n-grams and two layers, which
+therefore takes steps of 1e-3. Any encoder of Hugging Face can stand in, by name, with the published
+rate.
 """
 
 from __future__ import annotations
@@ -49,9 +50,7 @@ class RunLengthModel:
         self._rng = np.random.default_rng(seed)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            self._network, rate = (
-                (_pretrained(encoder), 1e-5) if encoder else (_byte_grams(), 1e-3)
-            )
+            self._network, rate = (_pretrained(encoder), 1e-5) if encoder else (_byte_grams(), 1e-3)
         self._optimizer = torch.optim.AdamW(self._network.parameters(), lr=rate)
 
     def predict(self, texts: Sequence[str]) -> Floats:

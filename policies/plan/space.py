@@ -17,6 +17,9 @@ from .survival import MatchModel
 TEXT: Final = 32
 """Hashed features of the task and its latest actions."""
 
+ENDED: Final = -1.0
+"""Seconds told of a target call that has ended, though its step is not settled yet."""
+
 _UNLIMITED: Final = 256.0  # what stands for no limit of calls
 _LATEST: Final = 4  # actions whose tools are told
 _MICRO: Final = 1e6  # dollars are told in millionths
@@ -34,7 +37,7 @@ PLAN_SPACE: Final = Space(
         Field("step", "steps", 0, 64, "index of the next step to be proposed", log=True),
         Field("committed", "steps", 0, 64, "steps settled", log=True),
         Field("unverified", "steps", 0, MAX_AHEAD, "steps proposed and not settled"),
-        Field("running", "calls", 0, MAX_AHEAD + 1, "target calls running, from the first on"),
+        Field("begun", "calls", 0, MAX_AHEAD + 1, "target calls begun, from the first on"),
         Field("reach", "steps", 0, MAX_AHEAD, "steps that can run ahead: until side effects"),
         Field("run", "steps", 0, 16, "matches since the last step that was none", log=True),
         Field("share", "1", 0, 1, "share of this task's proposals that matched; .5 of none"),
@@ -49,8 +52,8 @@ PLAN_SPACE: Final = Space(
         Field("repeats", "1", 0, 1, "whether the newest proposal repeats an earlier action"),
         Field("effectful", "1", 0, 1, "whether the newest proposal has side effects"),
         *(
-            Field(f"elapsed_{j}", "s", 0, 120, f"of the target call {j} steps ahead", log=True)
-            for j in range(MAX_AHEAD + 1)
+            Field(f"elapsed_{j}", "s", -1, 120, f"of the target call {j} steps ahead", log=True)
+            for j in range(MAX_AHEAD + 1)  # 0 of one that has not begun, -1 of one that has ended
         ),
         Field("a_seconds", "s", 0, 120, "expected of the next call of A", log=True),
         Field("t_seconds", "s", 0, 120, "expected of the first target call to start", log=True),
@@ -134,14 +137,14 @@ def observe(state: PlanState, estimates: PlanEstimates) -> Array:
     verdicts = [step.matched for step in state.committed]
     known = [v for v in verdicts if v is not None]
     elapsed = _elapsed(state)
-    running = _running(elapsed)
+    begun = next((i for i, e in enumerate(elapsed) if math.isnan(e)), len(elapsed))
     _put(
         out,
         "step",
         settled + len(proposed),
         settled,
         len(proposed),
-        running,
+        begun,
         _reach(state),
         matches_in_a_row(verdicts),
         sum(known) / len(known) if known else 0.5,
@@ -150,10 +153,10 @@ def observe(state: PlanState, estimates: PlanEstimates) -> Array:
     _put(out, "told", estimates.matches.told)
     _newest(out, state)
     out[_ELAPSED] = np.nan_to_num(np.array(elapsed, np.float32))
-    _costs(out, settled, len(proposed), running, estimates.calls)
+    _costs(out, settled, len(proposed), begun, estimates.calls)
     free = min(max(state.free, 0.0), _UNLIMITED)
     _put(out, "in_flight", state.in_flight, free, state.tasks, estimates.congestion)
-    tools = [step.tool for step in (*state.committed, *proposed)]
+    tools = [step.tool for step in state.committed] + [step.tool for step in proposed]
     out[_TEXT] = text_features(state.task, tools[-_LATEST:], TEXT)
     out[PLAN_SPEED_INDEX] = state.speed
     return out
@@ -165,14 +168,13 @@ def _put(out: Array, first: str, *values: float) -> None:
 
 
 def _elapsed(state: PlanState) -> list[float]:
-    """Seconds that the target calls of the next steps have run, NaN where they do not."""
-    elapsed = [step.elapsed for step in state.proposed] + [state.elapsed]
-    elapsed += [math.nan] * (MAX_AHEAD + 1)
+    """Seconds that the target calls of the next steps have run.
+
+    NaN of those that have not begun, ``ENDED`` of those that have ended.
+    """
+    elapsed = [ENDED if step.judged else step.elapsed for step in state.proposed]
+    elapsed += [state.elapsed] + [math.nan] * (MAX_AHEAD + 1)
     return elapsed[: MAX_AHEAD + 1]
-
-
-def _running(elapsed: list[float]) -> int:
-    return next((i for i, e in enumerate(elapsed) if math.isnan(e)), len(elapsed))
 
 
 def _reach(state: PlanState) -> int:
@@ -188,7 +190,8 @@ def _newest(out: Array, state: PlanState) -> None:
     if not state.proposed:
         return
     newest = state.proposed[-1]
-    earlier = [step.action for step in (*state.committed, *state.proposed[:-1])]
+    earlier = {step.action for step in state.committed}
+    earlier |= {step.action for step in state.proposed[:-1]}
     known = math.isfinite(newest.logprob)
     _put(
         out,
@@ -201,17 +204,17 @@ def _newest(out: Array, state: PlanState) -> None:
     )
 
 
-def _costs(out: Array, settled: int, proposed: int, running: int, calls: CallEstimates) -> None:
+def _costs(out: Array, settled: int, proposed: int, begun: int, calls: CallEstimates) -> None:
     """Fields of what calls take."""
     a, t = calls.a, calls.t
     _put(
         out,
         "a_seconds",
         a.seconds(settled + proposed),
-        t.seconds(settled + running),
+        t.seconds(settled + begun),
         t.spread,
         _MICRO * a.dollars(settled + proposed),
-        _MICRO * t.dollars(settled + running),
+        _MICRO * t.dollars(settled + begun),
         t.at_once,
         t.mean_seconds,
         _MICRO * t.mean_dollars,

@@ -19,11 +19,11 @@ from .schedule import (
     A_PRICE,
     A_SECONDS,
     AT_ONCE,
+    BEGUN,
     CHOICES,
     CROWD,
     PROPOSED,
     REACH,
-    RUNNING,
     T_PRICE,
     T_SECONDS,
     best_schedules,
@@ -35,7 +35,7 @@ from .state import MAX_AHEAD
 Schedules = npt.NDArray[np.int64]
 
 _AT: Final = {name: PLAN_SPACE.index(name) for name in PLAN_SPACE.names}
-_RUNNING, _PROPOSED, _REACH = _AT["running"], _AT["unverified"], _AT["reach"]
+_BEGUN, _PROPOSED, _REACH = _AT["begun"], _AT["unverified"], _AT["reach"]
 _SURVIVAL, _ELAPSED = _AT["survival_1"], _AT["elapsed_0"]
 _A_SECONDS, _T_SECONDS, _SPREAD = _AT["a_seconds"], _AT["t_seconds"], _AT["t_spread"]
 _A_PRICE, _T_PRICE, _AT_ONCE = _AT["a_dollars"], _AT["t_dollars"], _AT["t_at_once"]
@@ -54,12 +54,14 @@ def _read(raw: Any, survival: Floats, left: Floats, ages: Floats, run: Floats) -
     for j in range(CHOICES):
         ages[j] = raw[_ELAPSED + j]
         left[j] = max(raw[_T_SECONDS], 1e-3)
-        if j < raw[_RUNNING]:
+        if j < raw[_BEGUN] and ages[j] < 0.0:
+            left[j], ages[j] = 0.0, left[j]
+        elif j < raw[_BEGUN]:
             left[j] = remaining(middle, spread, ages[j])
         if j > 0:
             survival[j] = raw[_SURVIVAL + j - 1]
     price = max(raw[_STEP_DOLLARS], _TINY)
-    run[RUNNING], run[PROPOSED], run[REACH] = raw[_RUNNING], raw[_PROPOSED], raw[_REACH]
+    run[BEGUN], run[PROPOSED], run[REACH] = raw[_BEGUN], raw[_PROPOSED], raw[_REACH]
     run[A_SECONDS], run[T_SECONDS] = raw[_A_SECONDS], raw[_T_SECONDS]
     run[A_PRICE], run[T_PRICE] = raw[_A_PRICE] / price, raw[_T_PRICE] / price
     run[AT_ONCE], run[CROWD] = raw[_AT_ONCE], raw[_CROWD]
@@ -74,9 +76,7 @@ def _components(raw: Any, components: Floats, schedules: Any) -> None:
         unit = max(raw[row, _STEP_SECONDS], _TINY)
         speed = raw[row, _SPEED]
         found = components[row]
-        best_schedules(
-            survival, left, ages, run, speed / unit, 1.0 - speed, found, schedules[row]
-        )
+        best_schedules(survival, left, ages, run, speed / unit, 1.0 - speed, found, schedules[row])
         # Less than what runs already cannot be chosen, more than the reach brings nothing.
         first = 0
         while not np.isfinite(found[first, 0]):
@@ -92,9 +92,7 @@ def _components(raw: Any, components: Floats, schedules: Any) -> None:
 
 
 @compiled
-def _hindsight(
-    raw: Any, schedules: Any, matched: Any, seconds: Any, components: Floats
-) -> None:
+def _hindsight(raw: Any, schedules: Any, matched: Any, seconds: Any, components: Floats) -> None:
     survival, left, ages = np.empty(CHOICES), np.empty(CHOICES), np.empty(CHOICES)
     run = np.empty(9)
     for row in range(len(raw)):
@@ -143,8 +141,8 @@ def foresee(raw: Array) -> Foreseen:
 def hindsight(raw: Array, schedules: Schedules, matched: Array, seconds: Array) -> Floats:
     """What schedules would have given, by what became known later.
 
-    A verdict tells of every choice, whichever was taken: what a smaller window would have waited for and
-    what a larger one would have wasted follow from matches and times alone.
+    A verdict tells of every choice, whichever was taken: what a smaller window would have waited
+    for and what a larger one would have wasted follow from matches and times alone.
 
     Args:
         raw: as for ``foresee``.
@@ -174,4 +172,5 @@ def steps_ahead(raw: Array) -> Floats:
     """Expected steps of a run ahead: what all choices alike are divided by, for people; (n,)."""
     beyond = np.arange(MAX_AHEAD) < raw[:, [_REACH]]
     survival = raw[:, _SURVIVAL : _SURVIVAL + MAX_AHEAD]
-    return 1.0 + np.where(beyond, survival, 0.0).sum(1)
+    steps: Floats = 1.0 + np.where(beyond, survival, 0.0).sum(1, dtype=np.float64)
+    return steps

@@ -183,9 +183,7 @@ class MatchModel:
 
     def arrays(self) -> dict[str, Floats]:
         """What was learned, as named arrays."""
-        return {
-            name: array.copy() for name, array in self._own().items()
-        }
+        return {name: array.copy() for name, array in self._own().items()}
 
     def load(self, arrays: Mapping[str, Floats]) -> None:
         """Carry on from ``arrays()``.
@@ -216,6 +214,8 @@ class MatchModel:
         context: StepContext,
         proposed: Proposed | None,
     ) -> float:
+        if proposed is not None and proposed.judged:
+            return 1.0  # the target agent has given this very action already
         logit = self._offset(context)
         logit += self._before.logit(context_features(context, self._encoder))
         if proposed is not None:

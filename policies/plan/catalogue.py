@@ -1,0 +1,144 @@
+"""Policies of the plan control point by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Final, NamedTuple
+
+import msgspec
+from msgspec import Meta
+
+from ..catalogue.options import Explained, Options, explain, read
+from .dsp import Dsp
+from .fixed import Fixed
+from .isp import Isp
+from .learned import Learned
+from .oracle import Future, Oracle
+from .policy import PlanPolicy
+from .rule import Survival
+from .snapshot import PlanSnapshot
+from .state import MAX_AHEAD
+
+Steps = Annotated[int, Meta(ge=0, le=MAX_AHEAD, description=f"an integer in [0, {MAX_AHEAD}]")]
+
+
+class FixedOptions(Options, frozen=True):
+    """Options of ``fixed``; ``fixed:3`` is ``fixed:k=3``."""
+
+    k: Steps = 2
+    barrier: Annotated[bool, Meta(description="true or false: in rounds, each waited for")] = False
+
+
+class IspOptions(Options, frozen=True):
+    """Options of ``isp``."""
+
+    k: Steps = 4
+
+
+class DspOptions(Options, frozen=True):
+    """Options of ``dsp``."""
+
+    tau: Annotated[
+        float, Meta(ge=0.5, lt=1.0, description="a number in [0.5, 1): the expectile")
+    ] = 0.5
+    beta: Annotated[
+        int, Meta(ge=-MAX_AHEAD, le=MAX_AHEAD, description="an integer: steps added")
+    ] = 0
+    encoder: Annotated[str, Meta(description="a Hugging Face encoder on this machine")] = ""
+    every: Annotated[int, Meta(ge=1, description="runs between two times of learning")] = 4
+    background: Annotated[bool, Meta(description="true or false: in a thread of its own")] = False
+
+
+class SurvivalOptions(Options, frozen=True):
+    """Options of ``survival``."""
+
+    look: Annotated[
+        bool, Meta(description="true or false: count what the next proposal may tell")
+    ] = True
+
+
+class Given(NamedTuple):
+    """What policies need that no text can say.
+
+    Attributes:
+        seed: of everything random.
+        future: tells the oracle which steps will match.
+        snapshot: that the learned policy starts with.
+    """
+
+    seed: int = 0
+    future: Future | None = None
+    snapshot: PlanSnapshot | None = None
+
+
+class PlanEntry(NamedTuple):
+    """One policy, for people.
+
+    Attributes:
+        name: what users call it.
+        about: one line, with whose idea it is.
+        options: what can be set.
+    """
+
+    name: str
+    about: str
+    options: list[Explained]
+
+
+def _oracle(_: Any, given: Given) -> PlanPolicy:
+    if given.future is None:
+        raise ValueError("plan policy 'oracle' needs the future: only a replay can tell it")
+    return Oracle(given.future)
+
+
+_Make = Callable[[Any, Given], PlanPolicy]
+
+_CATALOGUE: Final[Mapping[str, tuple[type[PlanPolicy], type[Options], _Make]]] = {
+    "fixed": (Fixed, FixedOptions, lambda o, _: Fixed(o.k, o.barrier)),
+    "isp": (Isp, IspOptions, lambda o, _: Isp(o.k)),
+    "dsp": (
+        Dsp,
+        DspOptions,
+        lambda o, g: Dsp(o.tau, o.beta, o.encoder, o.every, o.background, g.seed),
+    ),
+    "survival": (Survival, SurvivalOptions, lambda o, _: Survival(look=o.look)),
+    "learned": (Learned, Options, lambda _, g: Learned(g.snapshot, seed=g.seed)),
+    "oracle": (Oracle, Options, _oracle),
+}
+
+
+def plan_policies() -> list[PlanEntry]:
+    """All policies, for people, the simplest first."""
+    return [
+        PlanEntry(name, policy.about, explain(options))
+        for name, (policy, options, _) in _CATALOGUE.items()
+    ]
+
+
+def make_plan_policy(
+    spec: str,
+    seed: int = 0,
+    future: Future | None = None,
+    snapshot: PlanSnapshot | None = None,
+) -> PlanPolicy:
+    """A policy from its specification.
+
+    Args:
+        spec: ``name``, or ``name:option=value,option=value``, as in ``dsp:tau=.9,beta=1``; the
+            first option's name may be left out, as in ``fixed:3``.
+        seed: of everything random.
+        future: tells the oracle which steps will match; needed by that alone.
+        snapshot: that the learned policy starts with; None for the rule.
+
+    Raises:
+        ValueError: listing the names that exist, or naming the option that will not do, its
+            value and what it may be.
+    """
+    name, _, text = spec.partition(":")
+    if name not in _CATALOGUE:
+        raise ValueError(f"no plan policy {name[:80]!r}; there are {', '.join(_CATALOGUE)}")
+    _, kind, make = _CATALOGUE[name]
+    options = msgspec.structs.fields(kind)
+    if text and "=" not in text.split(",")[0] and options:
+        text = f"{options[0].name}={text}"
+    return make(read(name, kind, text.replace(",", "&")), Given(seed, future, snapshot))
