@@ -12,9 +12,10 @@ OURS: Final = "ours"
 ORACLE: Final = "oracle"
 
 OFF: Final = "fixed:0"
-FIXED_6: Final = "fixed:6,barrier=1"
+FIXED_6: Final = "fixed:6,barrier=true"
 
 SPEEDS: Final = (0.0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+_EVERY: Final = 10  # finished runs between two times of DSP's learning, which takes it seconds
 _QUICK_SPEEDS: Final = (0.0, 0.6, 0.8, 0.9, 1.0)
 
 
@@ -50,9 +51,9 @@ def arms(quick: bool, ours: str = "survival") -> tuple[Arm, ...]:
     speeds = _QUICK_SPEEDS if quick else SPEEDS
     return (
         Arm(FIXED, OFF),
-        *(Arm(FIXED, f"fixed:{k},barrier=1") for k in steps),
+        *(Arm(FIXED, f"fixed:{k},barrier=true") for k in steps),
         *(Arm(WINDOW, f"fixed:{k}") for k in steps),
-        *(Arm(DSP, f"dsp:tau={tau:g},beta={beta}") for tau, beta in _dsp(quick)),
+        *(Arm(DSP, f"dsp:tau={tau:g},beta={beta},every={_EVERY}") for tau, beta in _dsp(quick)),
         *(Arm(OURS, ours, speed) for speed in speeds),
         *(Arm(ORACLE, "oracle", speed) for speed in speeds),
     )

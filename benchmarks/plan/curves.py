@@ -7,8 +7,6 @@ the lower hull of its points.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from ...policies.transition import Floats
@@ -50,11 +48,6 @@ def cost_at(curve: Floats, latency: float) -> float:
     return float(np.interp(latency, curve[:, 0], curve[:, 1]))
 
 
-def reaches(curve: Floats, latency: float) -> bool:
-    """Whether a curve gets as fast as that, to within half a percent of sequential."""
-    return bool(curve[0, 0] <= latency + 0.005)
-
-
 def cheapest_of_the_fastest(points: Floats, within: float = 0.05) -> int:
     """The setting that one would choose for its latency.
 
@@ -67,8 +60,3 @@ def cheapest_of_the_fastest(points: Floats, within: float = 0.05) -> int:
     """
     near = points[:, 0] <= (1.0 + within) * points[:, 0].min()
     return int(np.where(near, points[:, 1], np.inf).argmin())
-
-
-def stacked(values: Sequence[tuple[float, float]]) -> Floats:
-    """Points as one array."""
-    return np.array(values, np.float64).reshape(-1, 2)

@@ -23,8 +23,8 @@ class PlanOptions:
     """of everything random"""
     engine: str = "replay"
     """replay: recorded and generated plans, run by the planner in virtual time"""
-    trace: Path | None = None
-    """planning trace; without one, generated plans alone"""
+    traces: tuple[Path, ...] = ()
+    """a planning trace; without one, generated plans alone"""
     seeds: int = 5
     """of generated tasks and of the trace's order; 1 with quick"""
     workers: int = 2
@@ -35,6 +35,8 @@ class PlanOptions:
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
             raise ValueError(f"no engine {self.engine!r}; there are {', '.join(ENGINES)}")
+        if len(self.traces) > 1:
+            raise ValueError("bench plan takes one planning trace: name one file with --trace")
         if self.seeds < 1 or self.workers < 1:
             raise ValueError("seeds and workers must be at least 1")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import multiprocessing
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -23,7 +24,7 @@ from ...policies.transition import Floats
 from .arms import Arm
 from .scenes import Scene
 
-AT_ONCE: Final = 4
+AT_ONCE: Final = 3
 """Tasks that share a limited number of calls."""
 
 COLUMNS: Final = (
@@ -90,8 +91,13 @@ def run_jobs(
         return
     # Forked processes would inherit threads of whoever measures; spawned ones start clean.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context) as pool:
+    with ProcessPoolExecutor(workers, context, initializer=_one_thread) as pool:
         yield from _told(jobs, pool.map(run_job, jobs), progress)
+
+
+def _one_thread() -> None:
+    """Keep PyTorch, once it is imported, to one thread: the processes share the cores."""
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def _told(

@@ -32,12 +32,14 @@ class Scene:
         seed: of its order or of the tasks.
         tasks: all of them, in order.
         first: how many do not count.
+        templates_by_seed: whether groups of the same number are others with another seed.
     """
 
     name: str
     seed: int
     tasks: tuple[RecordedTask, ...]
     first: int
+    templates_by_seed: bool = True
 
 
 def trace_scene(runs: Sequence[TraceRun], learned: int, seed: int) -> Scene:
@@ -46,7 +48,7 @@ def trace_scene(runs: Sequence[TraceRun], learned: int, seed: int) -> Scene:
     tasks = recorded_tasks(runs)
     before = PlanGenerator().tasks(learned, seed + _ELSEWHERE)
     ordered = tuple(tasks[i] for i in rng.permutation(len(tasks)))
-    return Scene(TRACE, seed, (*_others(before), *ordered), learned)
+    return Scene(TRACE, seed, (*_others(before), *ordered), learned, templates_by_seed=False)
 
 
 def generated_scene(learned: int, counted: int, seed: int) -> Scene:
