@@ -55,6 +55,9 @@ class SurvivalOptions(Options, frozen=True):
     look: Annotated[
         bool, Meta(description="true or false: count what the next proposal may tell")
     ] = True
+    budget: Annotated[
+        float, Meta(ge=0.0, le=1.0, description="a number in [0, 1]: loss spent on learning")
+    ] = 0.02
 
 
 class Given(NamedTuple):
@@ -101,7 +104,11 @@ _CATALOGUE: Final[Mapping[str, tuple[type[PlanPolicy], type[Options], _Make]]] =
         DspOptions,
         lambda o, g: Dsp(o.tau, o.beta, o.encoder, o.every, o.background, g.seed),
     ),
-    "survival": (Survival, SurvivalOptions, lambda o, _: Survival(look=o.look)),
+    "survival": (
+        Survival,
+        SurvivalOptions,
+        lambda o, g: Survival(look=o.look, budget=o.budget, seed=g.seed),
+    ),
     "learned": (Learned, Options, lambda _, g: Learned(g.snapshot, seed=g.seed)),
     "oracle": (Oracle, Options, _oracle),
 }

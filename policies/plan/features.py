@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from ..spaces import Array
 from ..transition import Floats
-from .state import PlanState, Proposed
+from .state import Committed, PlanState, Proposed
 
 PLACES: Final = 1 << 15
 """Places that features are hashed to; dense ones come after them."""
@@ -71,6 +71,36 @@ def contexts(state: PlanState, count: int) -> list[StepContext]:
     ]
 
 
+class TaskMemory:
+    """What the target agent did last at each step of each task, by hashes of fixed size.
+
+    Attributes:
+        actions: hash of the latest action, by task and index, then by task and tool before:
+            int64, shape (2, PLACES); 0 where there was none.
+    """
+
+    def __init__(self) -> None:
+        self.actions: Places = np.zeros((2, PLACES), np.int64)
+
+    def add(self, task: str, committed: Sequence[Committed]) -> None:
+        """Take all that a run committed."""
+        before = ""
+        for i, step in enumerate(committed):
+            places = _memory_places(task, i, before)
+            self.actions[range(2), places] = _hash(step.action)
+            before = step.tool
+
+    def usual(self, context: StepContext, proposed: Proposed) -> str:
+        """Two characters: whether a proposal is what was done at this place, and after this tool.
+
+        "=" for yes, "x" for no, "?" where nothing was done there yet.
+        """
+        places = _memory_places(context.task, context.index, context.before or "")
+        own = _hash(proposed.action)
+        done = (int(self.actions[row, place]) for row, place in enumerate(places))
+        return "".join("?" if was == 0 else "=" if was == own else "x" for was in done)
+
+
 def context_features(context: StepContext, encoder: Encoder | None = None) -> Features:
     """Features of a step that needs no proposal: its task, place and history."""
     return _with_dense(_of_context(context), context.task, encoder, 0)
@@ -103,6 +133,7 @@ def proposal_features(
     context: StepContext,
     proposed: Proposed,
     earlier: Sequence[str],
+    usual: str,
     encoder: Encoder | None = None,
 ) -> Features:
     """What a proposal tells of its step, beside its context.
@@ -111,6 +142,7 @@ def proposal_features(
         context: of the step.
         proposed: for it.
         earlier: actions of the steps before it.
+        usual: how it stands to what the target agent did there before (``TaskMemory.usual``).
         encoder: adds dense features of the action; None for none.
     """
     tool, task, index = proposed.tool, _task_key(context.task), context.index
@@ -129,6 +161,9 @@ def proposal_features(
         f"effectful {proposed.effectful}",
         f"repeats {repeats}",
         f"logprob {_bucket(proposed.logprob)}",
+        f"usual {usual}",
+        f"usual of task {task} {usual}",
+        f"usual and repeats {usual} {repeats} {proposed.final}",
     )
     features = np.array([_place(t) for t in texts], np.int64), np.ones(len(texts))
     size = 0 if encoder is None else encoder.size
@@ -170,6 +205,16 @@ def _with_dense(features: Features, text: str, encoder: Encoder | None, offset: 
     vector = encoder.encode(text).astype(np.float64)
     places = PLACES + offset + np.arange(encoder.size, dtype=np.int64)
     return np.concatenate([features[0], places]), np.concatenate([features[1], vector])
+
+
+def _memory_places(task: str, index: int, before: str) -> tuple[int, int]:
+    key = _task_key(task)
+    return _place(f"done at {key} {index}"), _place(f"done after {key} {before}")
+
+
+def _hash(text: str) -> int:
+    """A number that is never 0."""
+    return crc32(text.encode("utf-8", "surrogatepass")) + 1
 
 
 def _place(text: str) -> int:

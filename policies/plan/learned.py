@@ -7,11 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..exploration import chances
 from .policy import EndedCall, FinishedRun
 from .rows import PlanRecorder, PlanRows
 from .rule import Survival, losses
-from .schedule import CHOICES
 from .snapshot import PlanSnapshot, uncorrected
 from .space import PLAN_SPEED_INDEX, PlanEstimates, observe
 from .state import Ahead, PlanState
@@ -38,11 +36,10 @@ class Learned(Survival):
         report: Callable[[PlanRows], None] | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__(estimates)
+        super().__init__(estimates, seed=seed)
         self.snapshot = uncorrected() if snapshot is None else snapshot
         self._report = report
         self._recorder = PlanRecorder()
-        self._rng = np.random.default_rng(seed)
 
     def decide(self, state: PlanState) -> Ahead:
         """Decide; see ``PlanPolicy``."""
@@ -51,15 +48,8 @@ class Learned(Survival):
         snapshot, steps = self.snapshot, steps_ahead(raw[None])[0]
         correction = snapshot.correction(raw).astype(np.float64)
         loss = losses(raw, self.look) + weighed(correction, raw[PLAN_SPEED_INDEX])
-        odds = chances(-loss, snapshot.meta.budget, snapshot.meta.epsilon)
-        best = int(loss.argmin())
-        steps_chosen = best if odds[best] >= 1.0 else int(self._rng.choice(CHOICES, p=odds))
-        ahead = Ahead(
-            steps_chosen,
-            propensity=min(float(odds[steps_chosen]), 1.0),
-            explored=steps_chosen != best,
-            values=tuple((loss / steps).tolist()),
-        )
+        budget = snapshot.meta.budget if snapshot.meta.number else self.budget
+        ahead = self._choose(loss / steps, len(state.proposed), budget * state.speed)
         self._recorder.decided(state, raw, ahead)
         return ahead
 
@@ -69,7 +59,8 @@ class Learned(Survival):
         self._recorder.ended(call, state)
 
     def finished(self, run: FinishedRun) -> None:
-        """Report the run's transitions."""
+        """Remember what was done, and report the run's transitions."""
+        super().finished(run)
         rows = self._recorder.finished(run)
         if rows is not None and self._report is not None:
             self._report(rows)

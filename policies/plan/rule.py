@@ -7,9 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from ..exploration import chances
 from ..spaces import Array
 from ..transition import Floats
-from .policy import EndedCall, PlanPolicy
+from .policy import EndedCall, FinishedRun, PlanPolicy
 from .schedule import CHOICES
 from .space import PLAN_SPACE, PLAN_SPEED_INDEX, PlanEstimates, observe
 from .state import MAX_AHEAD, Ahead, PlanState
@@ -27,21 +28,53 @@ class Survival(PlanPolicy):
         estimates: what is known before; None for nothing.
         look: whether to count what proposals tell; False takes the next one's chance as if it
             would stay what it is.
+        budget: expected loss of a decision that may be spent, at speed 1, on calling A in order
+            to learn; in proportion less at lower speeds.
+        seed: of what is tried in order to learn.
     """
 
     name: ClassVar[str] = "survival"
     about: ClassVar[str] = "runs ahead while P(survives) x seconds saved outweighs the waste"
 
-    def __init__(self, estimates: PlanEstimates | None = None, look: bool = True) -> None:
+    def __init__(
+        self,
+        estimates: PlanEstimates | None = None,
+        look: bool = True,
+        budget: float = 0.02,
+        seed: int = 0,
+    ) -> None:
         self.estimates = PlanEstimates() if estimates is None else estimates
         self.look = look
+        self.budget = budget
+        self._rng = np.random.default_rng(seed)
 
     def decide(self, state: PlanState) -> Ahead:
         """Decide; see ``PlanPolicy``. Values are losses per step; sequential is 1."""
         self.estimates.crowd(state.free)
         raw = observe(state, self.estimates)[None]
         loss = losses(raw[0], self.look) / steps_ahead(raw)[0]
-        return Ahead(int(loss.argmin()), values=tuple(loss.tolist()))
+        return self._choose(loss, len(state.proposed), self.budget * state.speed)
+
+    def _choose(self, loss: Floats, proposed: int, budget: float) -> Ahead:
+        """The best choice, or now and then one step more than is proposed, to learn.
+
+        Where A is not called its proposals are never judged, and a chance that was told too low
+        would stay so. A call of A alone costs little: whether T follows is decided when it has
+        proposed. How often is bounded by inverse gap weighting (``exploration``).
+
+        Args:
+            loss: of every choice, shape (CHOICES,).
+            proposed: steps that are proposed now.
+            budget: expected loss that may be spent.
+        """
+        best, other = int(loss.argmin()), min(proposed + 1, MAX_AHEAD)
+        values = tuple(loss.tolist())
+        if budget <= 0.0 or best >= other:
+            return Ahead(best, values=values)
+        odds = chances(-loss[[best, other]], budget)
+        explored = bool(self._rng.random() < odds[1])
+        chosen = other if explored else best
+        return Ahead(chosen, float(odds[int(explored)]), explored, values)
 
     def settled(self, state: PlanState, index: int, matched: bool | None) -> None:  # noqa: ARG002
         """Learn from a verdict."""
@@ -50,6 +83,10 @@ class Survival(PlanPolicy):
     def ended(self, call: EndedCall, state: PlanState) -> None:  # noqa: ARG002
         """Learn what a call took."""
         self.estimates.calls.ended(call)
+
+    def finished(self, run: FinishedRun) -> None:
+        """Remember what was done."""
+        self.estimates.matches.finished(run.task, run.committed)
 
 
 def losses(raw: Array, look: bool = True) -> Floats:

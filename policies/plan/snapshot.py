@@ -32,9 +32,8 @@ class PlanMeta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         number: its number in the registry, from 1.
-        epsilon: share of decisions drawn uniformly, in [0, 1].
-        budget: expected loss of a decision that exploration may cost besides, in a step's loss
-            without running ahead.
+        budget: expected loss of a decision that exploration may cost at speed 1, in a step's
+            loss without running ahead.
         updates: gradient steps behind it.
         transitions: transitions behind it.
         space: name of the observation space.
@@ -42,7 +41,6 @@ class PlanMeta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     number: int
-    epsilon: float = 0.0
     budget: float = 0.0
     updates: int = 0
     transitions: int = 0
@@ -73,8 +71,8 @@ class PlanSnapshot:
                 f"plan snapshot of schema {meta.schema} and space {meta.space!r}; this flyball "
                 f"runs schema {SCHEMA} and space {PLAN_SPACE.name!r}"
             )
-        if not (meta.number >= 0 and 0 <= meta.epsilon <= 1 and 0 <= meta.budget <= 1):
-            raise SnapshotError(f"number, epsilon or budget outside its bounds: {meta}")
+        if not (meta.number >= 0 and 0 <= meta.budget <= 1):
+            raise SnapshotError(f"number or budget outside its bounds: {meta}")
         check_arrays(self.weights)
         self._layers.extend(stacked(self.weights, PLAN_SPACE.size, CHOICES, PLAN_VALUES))
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from ..spaces import Array, Field, Space
-from ..transition import Floats
 from .estimates import CallEstimates
 from .features import matches_in_a_row, text_features
 from .state import MAX_AHEAD, PlanState
@@ -95,7 +96,7 @@ class PlanEstimates:
         """Take how many calls may be started, at a decision."""
         self.congestion += (1.0 - self.MEMORY) * ((free < 1.0) - self.congestion)
 
-    def arrays(self) -> dict[str, Floats]:
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """What was learned, as named arrays that safetensors can hold."""
         return {
             **{f"matches/{name}": a for name, a in self.matches.arrays().items()},
@@ -103,13 +104,13 @@ class PlanEstimates:
             "congestion": np.array([self.congestion]),
         }
 
-    def load(self, arrays: dict[str, Floats]) -> None:
+    def load(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         """Carry on from ``arrays()``.
 
         Raises:
             ValueError: naming the array that is missing or does not fit.
         """
-        parts: dict[str, dict[str, Floats]] = {"matches": {}, "calls": {}}
+        parts: dict[str, dict[str, npt.NDArray[Any]]] = {"matches": {}, "calls": {}}
         for key, array in arrays.items():
             part, _, name = key.partition("/")
             if name and part in parts:

@@ -23,6 +23,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from ..transition import Floats
 from .compiling import compiled
@@ -31,6 +32,7 @@ from .features import (
     Encoder,
     Features,
     StepContext,
+    TaskMemory,
     context_features,
     contexts,
     proposal_features,
@@ -102,7 +104,7 @@ class HashedLogistic:
     """
 
     def __init__(
-        self, dense: int = 0, alpha: float = 0.3, beta: float = 1.0, ridge: float = 0.5
+        self, dense: int = 0, alpha: float = 0.4, beta: float = 1.0, ridge: float = 0.5
     ) -> None:
         self.sums: Floats = np.zeros((2, PLACES + dense))
         self._rates = (alpha, beta, ridge)
@@ -136,6 +138,7 @@ class MatchModel:
         self._counts: Floats = np.zeros((2, POSITIONS))  # verdicts and matches, decayed
         # What proposals tell, and all there is to tell: sums of squares, decayed.
         self._told: Floats = np.array([_TOLD, 1.0]) * _STRENGTH
+        self._memory = TaskMemory()
         self._before = HashedLogistic(dense)
         self._proposal = HashedLogistic(2 * dense)
 
@@ -181,11 +184,15 @@ class MatchModel:
         self._counts *= _MEMORY
         self._counts[:, at] += 1.0, float(matched)
 
-    def arrays(self) -> dict[str, Floats]:
+    def finished(self, task: str, committed: Sequence[Committed]) -> None:
+        """Remember what the target agent did in a run that ended."""
+        self._memory.add(task, committed)
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """What was learned, as named arrays."""
         return {name: array.copy() for name, array in self._own().items()}
 
-    def load(self, arrays: Mapping[str, Floats]) -> None:
+    def load(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         """Carry on from ``arrays()``.
 
         Raises:
@@ -199,12 +206,13 @@ class MatchModel:
         for name, own in mine.items():
             own[:] = arrays[name]
 
-    def _own(self) -> dict[str, Floats]:
+    def _own(self) -> dict[str, npt.NDArray[Any]]:
         return {
             "positions": self._counts,
             "told": self._told,
             "before": self._before.sums,
             "proposal": self._proposal.sums,
+            "memory": self._memory.actions,
         }
 
     def _chance(
@@ -230,7 +238,8 @@ class MatchModel:
         proposed: Proposed,
     ) -> Features:
         earlier = [step.action for step in committed] + [step.action for step in before]
-        return proposal_features(context, proposed, earlier, self._encoder)
+        usual = self._memory.usual(context, proposed)
+        return proposal_features(context, proposed, earlier, usual, self._encoder)
 
     def _offset(self, context: StepContext) -> float:
         """Log-odds by position alone: the mean of a Beta posterior around that of all."""

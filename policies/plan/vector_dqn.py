@@ -151,14 +151,14 @@ class PlanDQN(DQN):
             self.logger.record_mean("train/loss", self.last_loss)
         self._n_updates += gradient_steps
 
-    def snapshot(self, number: int, epsilon: float = 0.0, budget: float = 0.0) -> PlanSnapshot:
+    def snapshot(self, number: int, budget: float = 0.02) -> PlanSnapshot:
         """The averaged network as a snapshot.
 
         Raises:
             SnapshotError: if it is not finite.
         """
         seen = self.replay_buffer.size()
-        meta = PlanMeta(number, epsilon, budget, self._n_updates, seen)
+        meta = PlanMeta(number, budget, self._n_updates, seen)
         return PlanSnapshot(meta, self.q_net_target.exported())
 
     def begin_with(self, snapshot: PlanSnapshot) -> None:
