@@ -173,8 +173,8 @@ class Hints:
     ``flyball_class`` names a request's class, ``flyball_speed`` its speed in [0, 1],
     ``flyball_tenant`` and ``flyball_session`` whose it is, ``flyball_drafter`` who is to draft for
     it, and ``objectives.ARGUMENTS`` its objectives, which the API server refuses if they make no
-    sense (``vllm.slo_middleware``) where it is told to. Here, a hint must never fail a request: one that
-    cannot be followed is as if it were not there, and counted. So is a misspelt one: what else
+    sense (``vllm.slo_middleware``) where it is told to. Here, a hint must never fail a request: one
+    that cannot be followed is as if it were not there, and counted. So is a misspelt one: what else
     begins with ``flyball_``.
 
     Args:

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 def scheduler(method: str | None = "draft_model", ranks: int = 1) -> SimpleNamespace:
     """As much of vLLM's scheduler as is looked at before anything is governed."""
-    speculation = SimpleNamespace(method=method) if method else None
+    speculation = SimpleNamespace(method=method, model="m") if method else None
     parallel = SimpleNamespace(data_parallel_size=ranks)
     config = SimpleNamespace(speculative_config=speculation, parallel_config=parallel)
     return SimpleNamespace(vllm_config=config, num_spec_tokens=6 if method else 0)
