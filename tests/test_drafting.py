@@ -24,7 +24,12 @@ DISCARDED = np.array([False, False, False, True])
 
 def new(request: str, constrained: bool = False) -> SimpleNamespace:
     parameters = SimpleNamespace(structured_outputs=object() if constrained else None)
-    return SimpleNamespace(req_id=request, prompt_token_ids=[1, 2], sampling_params=parameters)
+    return SimpleNamespace(
+        req_id=request,
+        prompt_token_ids=[1, 2],
+        num_computed_tokens=0,
+        sampling_params=parameters,
+    )
 
 
 def step(
@@ -39,6 +44,9 @@ def step(
     output = SimpleNamespace(
         finished_req_ids={*end},
         scheduled_new_reqs=begin or [],
+        scheduled_cached_reqs=SimpleNamespace(
+            req_ids=[], num_computed_tokens=[], resumed_req_ids=set()
+        ),
         num_scheduled_tokens=scheduled,
         total_num_scheduled_tokens=sum(scheduled.values()),
         scheduled_spec_decode_tokens={r: [-1] * n for r, n in drafts.items() if n},
@@ -156,7 +164,7 @@ def test_drafters_are_told_what_was_sampled_before_they_draft() -> None:
     drafter = constant(5)
     made = drafting(drafter)
     # Rejected drafts are no tokens, and what a prompt's part samples is not kept.
-    made.sampled(ROWS, DISCARDED, torch.tensor([[3, -1], [3, 4], [VOCABULARY, 1], [8, 8]]))
+    made.emitted.sampled(ROWS, DISCARDED, torch.tensor([[3, -1], [3, 4], [VOCABULARY, 1], [8, 8]]))
     assert drafter.contexts["x"] == [1, 2]
     made.fill_in(ROWS, DISCARDED, own(3), 3)
     assert drafter.contexts == {"m": [1, 2, 3], "x": [1, 2, 3, 4], "n": [1, 2, 1], "p": [1, 2]}
@@ -169,7 +177,7 @@ def test_drafts_that_nobody_used_are_told_of() -> None:
     made = Drafting(pool, VOCABULARY, 2, True, model=True)
     made.admit(step({}, {"m": 2}, [new("m")]))
     made.fill_in(["m"], np.array([False]), own(2)[:1], 2)
-    made.sampled(["m"], np.array([False]), torch.tensor([[5, 1]]))
+    made.emitted.sampled(["m"], np.array([False]), torch.tensor([[5, 1]]))
     made.fill_in(["m"], np.array([False]), own(2)[:1], 2)
     assert made.tell().scores == [Score("ours", "m", 2, 1)]
 

@@ -14,8 +14,10 @@ from .scoring import Score, Scorer
 BUDGET: Final = 500e-6
 """Seconds per engine step for drafts that nobody uses, but for what they tell."""
 
-CHEAP: Final = 100e-6
+CHEAP: Final = 200e-6
 """Seconds per draft up to which a drafter is asked for such."""
+
+_FORGET: Final = 0.999  # of the seconds of one that took more, per step: it may have been the load
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,10 @@ class DrafterPool:
         """Have drafts made where another's are used, as far as time allows."""
         left = self._budget
         for name, member in self._members.items():
-            if member.out or member.seconds > CHEAP or left <= 0.0:
+            if member.seconds > CHEAP:
+                member.seconds *= _FORGET
+                continue
+            if member.out or left <= 0.0:
                 continue
             asks = [Ask(request, depth) for request, drafter in rows if drafter != name]
             asks = [

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import copy
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from ..drafters.catalogue import DRAFT, NONE
 from ..drafters.exchange import ASSIGNMENT, Assignment, Drafted
 from ..drafters.pool import DrafterPool
+from .draft_cache import DraftCache, Gap
+from .emitted import Emitted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,25 +32,6 @@ log = logging.getLogger("flyball")
 FAULT_LIMIT: Final = 3
 """Faults of ours after which vLLM's own drafter drafts for all rows, for good."""
 
-_MOST_PENDING: Final = 64  # steps whose tokens nobody asked for yet
-
-
-@dataclass(slots=True)
-class _Sampled:
-    """Tokens that a step sampled, on their way from the device.
-
-    Attributes:
-        requests: of the rows.
-        discarded: whether a row's are not to be kept, shape (rows,).
-        tokens: shape (rows, 1 + drafts); what was rejected is no token of the vocabulary.
-        copied: when it has arrived; None for at once.
-    """
-
-    requests: list[str]
-    discarded: npt.NDArray[np.bool_]
-    tokens: torch.Tensor
-    copied: torch.Event | None
-
 
 class Drafting:
     """Who drafts for the rows of one model runner, and what for.
@@ -60,15 +42,31 @@ class Drafting:
         depth: greatest draft depth, tokens.
         overlapping: whether steps overlap (asynchronous scheduling).
         model: whether vLLM has a drafter of its own that is offered.
+        skips: whether vLLM's drafter may be left out of a step.
+
+    Attributes:
+        pool: the drafters.
+        emitted: what the target has emitted.
+        cache: what vLLM's drafter has read.
+        retired: whether vLLM drafts as ever, for good.
     """
 
     def __init__(
-        self, pool: DrafterPool, vocabulary: int, depth: int, overlapping: bool, model: bool
+        self,
+        pool: DrafterPool,
+        vocabulary: int,
+        depth: int,
+        overlapping: bool,
+        model: bool,
+        skips: bool = False,
     ) -> None:
         self.pool = pool
+        self.cache = DraftCache()
+        self._skips = skips
         self.overlapping = overlapping
         self.retired = False
-        self._vocabulary, self._depth = vocabulary, depth
+        self.emitted = Emitted(vocabulary)
+        self._depth = depth
         self._own = DRAFT if model else NONE  # who drafts where nothing else is said
         self._faults = 0
         self._assigned: dict[str, str] = {}
@@ -76,7 +74,6 @@ class Drafting:
         self._drafted: dict[str, tuple[str, int]] | None = {}
         self._scheduled: dict[str, int] = {}  # drafts scheduled of rows that were cut short
         self._constrained: set[str] = set()
-        self._pending: list[_Sampled] = []
         self._told = Drafted()
 
     def fault(self, error: Exception) -> None:
@@ -102,6 +99,10 @@ class Drafting:
             self._end(request)
         for new in output.scheduled_new_reqs:
             self._begin(new, assignment)
+        known = output.scheduled_cached_reqs
+        for request, computed in zip(known.req_ids, known.num_computed_tokens, strict=True):
+            if request in known.resumed_req_ids:
+                self.cache.begin(request, computed)
         if not output.total_num_scheduled_tokens:
             return output
         self._assigned = assignment.drafters
@@ -125,30 +126,41 @@ class Drafting:
         for request, drafts in self._scheduled.items():
             requests[request].prev_num_draft_len = drafts
 
-    def sampled(
-        self, requests: list[str], discarded: npt.NDArray[np.bool_], tokens: torch.Tensor
-    ) -> None:
-        """A step sampled tokens.
-
-        Args:
-            requests: of the rows.
-            discarded: whether a row's are not to be kept, shape (rows,).
-            tokens: shape (rows, 1 + drafts).
-        """
-        import torch
-
-        copied = None
-        if tokens.device.type != "cpu":
-            tokens = tokens.to("cpu", non_blocking=True)
-            copied = torch.Event()
-            copied.record()
-        self._pending.append(_Sampled([*requests], discarded.copy(), tokens, copied))
-        if len(self._pending) > _MOST_PENDING:
-            self._take_in(wait=True)
-
     def wants_model(self, requests: list[str], discarded: npt.NDArray[np.bool_]) -> bool:
         """Whether any row is to have drafts of vLLM's own drafter."""
         return any(name == DRAFT for _, name in self._rows(requests, discarded))
+
+    def skips_model(self, requests: list[str], depth: int) -> bool:
+        """Whether vLLM's own drafter is left out of a step altogether."""
+        wanted = any(self._assigned.get(request, self._own) == DRAFT for request in requests)
+        return self._skips and self.cache.skips(wanted and depth > 0)
+
+    def gaps(
+        self, requests: list[str], discarded: npt.NDArray[np.bool_], computed: list[int]
+    ) -> list[Gap]:
+        """What vLLM's own drafter has not read of the rows that it is to draft for.
+
+        Those are taken for read from here on.
+
+        Args:
+            requests: of the rows.
+            discarded: whether a row's prompt is still under way, shape (rows,).
+            computed: where the step began in each.
+        """
+        wanted = {request for request, name in self._rows(requests, discarded) if name == DRAFT}
+        rows = [
+            i for i, r in enumerate(requests) if r in wanted and self.cache.behind(r) is not None
+        ]
+        if not rows:
+            return []
+        self._take_in(wait=True)
+        found = []
+        for row in rows:
+            begin, tokens = self.cache.behind(requests[row]), self.emitted.context(requests[row])
+            if begin is not None and computed[row] < len(tokens):
+                found.append(Gap(row, begin, computed[row], tokens))
+                self.cache.read(requests[row])
+        return found
 
     def fill_in(
         self,
@@ -211,6 +223,8 @@ class Drafting:
 
     def _begin(self, new: NewRequestData, assignment: Assignment) -> None:
         """A request is new."""
+        self.cache.begin(new.req_id, new.num_computed_tokens)
+        self.emitted.begin(new.req_id, new.prompt_token_ids or ())
         owner = assignment.owners.get(new.req_id)
         if owner is not None and new.prompt_token_ids is not None:
             self.pool.begin(new.req_id, new.prompt_token_ids, owner)
@@ -221,6 +235,8 @@ class Drafting:
     def _end(self, request: str) -> None:
         """A request has ended."""
         self.pool.end(request)
+        self.cache.end(request)
+        self.emitted.end(request)
         self._constrained.discard(request)
         if self._drafted is not None:
             self._drafted.pop(request, None)
@@ -286,23 +302,9 @@ class Drafting:
         return drafts
 
     def _take_in(self, wait: bool) -> None:
-        """Let the pool have the tokens that were sampled.
-
-        Args:
-            wait: for those that have not arrived.
-        """
-        while self._pending:
-            step = self._pending[0]
-            if step.copied is not None:
-                if not (wait or step.copied.query()):
-                    return
-                step.copied.synchronize()
-            del self._pending[0]
-            rows = zip(step.requests, step.tokens.tolist(), step.discarded.tolist(), strict=True)
-            for request, tokens, discarded in rows:
-                if not discarded:
-                    valid = [token for token in tokens if 0 <= token < self._vocabulary]
-                    self.pool.extend(request, valid)
+        """Let the pool have the tokens that were sampled; if so told, wait for them."""
+        for request, tokens in self.emitted.take(wait):
+            self.pool.extend(request, tokens)
 
 
 _FILLER: Final = 0  # a token like any other

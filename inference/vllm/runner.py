@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..drafters.catalogue import DRAFT, DrafterContext, build
 from ..drafters.exchange import DRAFTED
 from ..drafters.pool import DrafterPool
 from ..settings import drafters
+from .draft_cache import catch_up
 from .drafting import Drafting
 from .proposer import PROPOSER
 
@@ -49,23 +50,59 @@ class DraftingRunner(_Base):
         output = super()._sample(*args, **kwargs)
         rows, discarded = self._batch()
         tokens = output.sampled_token_ids
-        self._ours(lambda: self.drafting.sampled(rows, discarded, tokens), None)
+        self._ours(lambda: self.drafting.emitted.sampled(rows, discarded, tokens), None)
         return output
 
     def propose_draft_token_ids(
-        self, scheduler_output: SchedulerOutput, *args: Any, **kwargs: Any
+        self, scheduler_output: SchedulerOutput, sampled_token_ids: Any, *args: Any, **kwargs: Any
     ) -> torch.Tensor | list[list[int]]:
         """Draft for every row, by its own drafter."""
-        rows, discarded = self._batch()
+        drafting, (rows, discarded) = self.drafting, self._batch()
         depth: int = scheduler_output.num_spec_tokens_to_schedule
-        if not self._ours(lambda: self.drafting.wants_model(rows, discarded), True):
-            # The first pass stays: without it vLLM's drafter would lack what rows have read.
-            scheduler_output = copy.copy(scheduler_output)
-            scheduler_output.num_spec_tokens_to_schedule = 0
-        own: Any = super().propose_draft_token_ids(scheduler_output, *args, **kwargs)
-        drafting = self.drafting
+        own: Any
+        if self._ours(lambda: drafting.skips_model(rows, depth), False):
+            own = self._leave_out(sampled_token_ids)
+        else:
+            if not self._ours(lambda: drafting.wants_model(rows, discarded), True):
+                # It reads along, but drafts nothing.
+                scheduler_output = copy.copy(scheduler_output)
+                scheduler_output.num_spec_tokens_to_schedule = 0
+            elif depth:
+                self._ours(lambda: self._catch_up((*args, *kwargs.values())), None)
+            own = super().propose_draft_token_ids(
+                scheduler_output, sampled_token_ids, *args, **kwargs
+            )
         drafts = self._ours(lambda: drafting.fill_in(rows, discarded, own, depth), None)
         return drafting.as_scheduled(own, depth) if drafts is None else drafts
+
+    def _leave_out(self, sampled_token_ids: Any) -> torch.Tensor:
+        """A step without the draft model: no drafts of it, shape (rows, 0)."""
+        import torch
+
+        rows, _ = self._batch()
+        if self.valid_sampled_token_count_event is not None:
+            # What the next step needs of this one, as vLLM does it without a draft, too.
+            found = self.drafter.prepare_next_token_ids_padded(
+                sampled_token_ids, self.requests, self.input_batch, self.discard_request_mask.gpu
+            )
+            self._copy_valid_sampled_token_count(*found)
+        self._draft_probs = self._draft_prob_req_ids = None
+        self.drafting.cache.left_out(rows, self._computed())
+        return torch.empty((len(rows), 0), dtype=torch.int64, device=self.device)
+
+    def _catch_up(self, arguments: Sequence[Any]) -> None:
+        """Have the draft model read what it lacks of the rows that it is to draft for."""
+        rows, discarded = self._batch()
+        gaps = self.drafting.gaps(rows, discarded, self._computed())
+        if gaps:
+            metadata = next(a for a in arguments if hasattr(a, "block_table_tensor"))
+            catch_up(self.drafter, metadata, self.input_batch.sampling_metadata, gaps)
+
+    def _computed(self) -> list[int]:
+        """Where the step began in each row's request."""
+        rows, _ = self._batch()
+        computed: list[int] = self.input_batch.num_computed_tokens_cpu[: len(rows)].tolist()
+        return computed
 
     def sample_tokens(self, *args: Any, **kwargs: Any) -> Any:
         """Sample, draft, and tell with the outcome what was verified."""
@@ -128,11 +165,24 @@ def extend(runner: Any, config: Any) -> Drafting | None:
     )
     pool = DrafterPool(build(names, context), vocabulary)
     overlapping = bool(config.scheduler_config.async_scheduling)
-    runner.drafting = Drafting(pool, vocabulary, depth, overlapping, DRAFT in names)
+    runner.drafting = Drafting(
+        pool, vocabulary, depth, overlapping, DRAFT in names, _can_leave_out(config)
+    )
     own = type(runner)
     runner.__class__ = type(f"Drafting{own.__name__}", (DraftingRunner, own), {})
     log.info("flyball offers drafters: %s", ", ".join(names))
     return runner.drafting  # type: ignore[no-any-return]
+
+
+def _can_leave_out(config: Any) -> bool:
+    """Whether vLLM's drafter can be left out of a step, and read later what it then did not."""
+    speculative = config.speculative_config
+    return (
+        speculative.uses_draft_model()
+        and not speculative.disable_padded_drafter_batch
+        and config.kv_transfer_config is None
+        and not config.model_config.is_multimodal_model
+    )
 
 
 def _refusal(config: Any) -> str:
