@@ -69,6 +69,39 @@ class Faulty(Wild):
         return drafts if kind != 3 else drafts[1:]
 
 
+class Remembering(Drafter):
+    """Drafts what followed the last tokens in requests of the same tenant that have ended."""
+
+    def __init__(self) -> None:
+        self.contexts: dict[str, list[int]] = {}
+        self.tenants: dict[str, str] = {}
+        self.memory: dict[tuple[str, int, int], list[int]] = {}
+
+    def begin(self, request: str, prompt: Sequence[int], owner: Owner) -> None:
+        self.contexts[request] = [*prompt]
+        self.tenants[request] = owner.tenant
+
+    def extend(self, request: str, tokens: Sequence[int]) -> None:
+        self.contexts[request] += tokens
+
+    def end(self, request: str) -> None:
+        tokens, tenant = self.contexts.pop(request), self.tenants.pop(request)
+        for i in range(len(tokens) - 2):
+            self.memory[tenant, tokens[i], tokens[i + 1]] = tokens[i + 2 : i + 10]
+
+    def propose(self, asks: Sequence[Ask]) -> list[list[int]]:
+        return [self._draft(ask.request)[: ask.depth] for ask in asks]
+
+    def _draft(self, request: str) -> list[int]:
+        last, end = self.contexts[request][-2:]
+        return self.memory.get((self.tenants[request], last, end), [])
+
+
+def remembering(context: DrafterContext) -> Drafter:
+    del context
+    return Remembering()
+
+
 def wild(context: DrafterContext) -> Drafter:
     return Wild(context)
 
