@@ -75,7 +75,7 @@ class DrafterRecord:
             self._new.add(slot, tried, accepted, expected=expected)
 
     def settle(self) -> None:
-        """An interval is complete: learn from what it brought."""
+        """Learn from what was added since this was last called."""
         new, self._new = self._new, Verified()
         self.estimator.add(new)
         self.estimator.refresh()
@@ -127,6 +127,7 @@ class DrafterRecords:
     def __init__(self) -> None:
         self._records: dict[str, DrafterRecord] = {}
         self._beats: dict[str, DrafterBeat] = {}
+        self._turn = -1
 
     def __getitem__(self, drafter: str) -> DrafterRecord:
         """A drafter's; a new one the first time."""
@@ -135,9 +136,13 @@ class DrafterRecords:
         return self._records[drafter]
 
     def settle(self) -> None:
-        """An interval is complete."""
-        for record in self._records.values():
-            record.settle()
+        """An interval is complete: one drafter in turn learns from what it brought.
+
+        One, because that takes as long as the engine's own estimate does.
+        """
+        if self._records:
+            self._turn = (self._turn + 1) % len(self._records)
+            list(self._records.values())[self._turn].settle()
         self._beats = {name: record.beat() for name, record in self._records.items()}
 
     def beats(self) -> dict[str, DrafterBeat]:
