@@ -9,7 +9,7 @@ from flyball.benchmarks.drafters.arctic import ArcticDrafter, has_arctic
 from flyball.benchmarks.drafters.replay import Tally, replay
 from flyball.inference.agents.world import make_task, plan
 from flyball.inference.drafters.drafter import Drafter
-from flyball.inference.drafters.scoring import score
+from flyball.inference.drafters.scoring import agreed
 from flyball.inference.drafters.suffix import SuffixDrafter
 
 
@@ -91,17 +91,10 @@ def test_a_replay_counts_as_a_greedy_engine_does(workload, errs, share):
 
 
 @pytest.mark.parametrize(
-    ("drafted", "known"),
-    [
-        ([], (0, 0)),
-        ([1], (1, 1)),
-        ([1, 2, 3, 4], (3, 3)),  # nothing is known of the fourth
-        ([2, 2, 3], (1, 0)),  # nor of what stands after an error
-        ([1, 9, 3], (2, 1)),
-    ],
+    ("drafted", "right"), [([], 0), ([1], 1), ([1, 2, 3, 4], 3), ([2, 2, 3], 0), ([1, 9, 3], 1)]
 )
-def test_a_draft_is_scored_up_to_its_first_error(drafted, known):
-    assert score(drafted, [1, 2, 3]) == known
+def test_a_draft_agrees_up_to_its_first_error(drafted, right):
+    assert agreed(drafted, [1, 2, 3]) == right
 
 
 def test_tallies_add_up():

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ...inference.drafters.drafter import Ask, Drafter, Owner
-from ...inference.drafters.scoring import score
+from ...inference.drafters.scoring import agreed
 from .traffic import Request
 
 
@@ -64,7 +64,7 @@ def replay(drafter: Drafter, requests: Iterable[Request], depth: int) -> Tally:
         drafter.extend(request.name, request.output[:1])
         while at < len(request.output):
             (drafted,) = drafter.propose([Ask(request.name, depth)])
-            right = score(drafted, request.output[at:]).accepted
+            right = agreed(drafted, request.output[at:])
             tally.steps += 1
             tally.drafts += bool(drafted)
             tally.drafted += len(drafted)
