@@ -23,6 +23,7 @@ from flyball.inference.models.family import TARGET, path
 from flyball.inference.simulator.traces import Trace
 from flyball.inference.vllm.server import EngineProcess
 from flyball.inference.wire import Address
+from factories import State, World
 from openai_api import Api
 from ports import free_ports
 from running import ControllerUnderTest, until
@@ -103,7 +104,7 @@ def test_every_arm_meets_the_same_requests_in_its_turn(
     for other in others:
         assert first == pytest.approx(other)
     assert {"adaspec", "learned"} <= set(peer.policies)
-    assert {0, None} <= set(peer.pins)  # off is a pin, the others are let go
+    assert {*range(OPTIONS.k_max + 1), None} == set(peer.pins)  # each was shown; arms are let go
     figures = {**slo_figures(found.scores, 0), **found.figures}
     assert figures["goodput_ratio_to_best_peer"] == pytest.approx(1.0)  # one and the same server
     assert figures["failed_requests"] == figures["unfinished_requests"] == 0
@@ -119,6 +120,16 @@ def test_requests_that_fail_are_said_to(
         BenchError, match="no request of off was served: HTTP 500: the engine is on"
     ):
         small(engine[0], texts, []).run()
+
+
+def test_what_all_may_know_is_told_whoever_decided_it(engine: tuple[Session, WireEngine]) -> None:
+    switch = Switch(engine[0])
+    switch.in_force("fixed?depth=3", 1.0)
+    assert switch.listener.teaches is not None
+    decided = World().transition(State(), 3)
+    assert not switch.listener.teaches(decided)  # not in a turn of ours
+    switch.open = True
+    assert switch.listener.teaches(decided)
 
 
 def test_an_engine_that_does_not_follow_is_said_to(engine: tuple[Session, WireEngine]) -> None:
