@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from factories import State, World
 from flyball.benchmarks.engines import BenchError
 from flyball.benchmarks.listener import Listener
 from flyball.benchmarks.session import ENGINE, Session
@@ -23,14 +24,13 @@ from flyball.inference.models.family import TARGET, path
 from flyball.inference.simulator.traces import Trace
 from flyball.inference.vllm.server import EngineProcess
 from flyball.inference.wire import Address
-from factories import State, World
 from openai_api import Api
 from ports import free_ports
 from running import ControllerUnderTest, until
 from wire_engine import WireEngine
 
 OPTIONS = SloOptions(
-    engine="vllm", quick=True, traces=(Path("t.csv"),), ttft_ms=60000, tpot_ms=60000
+    engine="vllm", quick=True, k_max=6, traces=(Path("t.csv"),), ttft_ms=60000, tpot_ms=60000
 )
 
 

@@ -50,7 +50,7 @@ _OFF: Final = live_arms(1.0)[0]
 _WAITING: Final = (96, 32)  # requests beyond those that run, to find the capacity; with quick
 _PATIENCE: Final = 300.0  # seconds for the capacity
 _LEARNING_SEED: Final = 1000  # the first of windows that nothing is compared in
-_DEPTH_SECONDS: Final = (6.0, 3.0)  # of arrivals at every depth, to know its step times; with quick
+_DEPTH_SHARE: Final = 0.3  # of a window's seconds, in which requests come at every depth before
 _SLOWEST: Final = 5.0  # times as long that these may take to end
 
 
@@ -149,7 +149,7 @@ class LiveRun:
     def _show_depths(self) -> None:
         """Let every depth be measured, under traffic of its own; depth 0 was, by ``_place``."""
         self.progress("step times are measured, depth by depth")
-        seconds = _DEPTH_SECONDS[self.options.quick]
+        seconds = _DEPTH_SHARE * self.seconds
         place, load = self.places[0], self.options.sized_loads[-1]
         for depth in range(1, self.options.k_max + 1):
             arrivals = self._window(place, load, seconds, _LEARNING_SEED + depth)
