@@ -120,11 +120,12 @@ def _weights(pace: Floats, credit: Floats, soon: float) -> Floats:
         credit: the same.
         soon: seconds of credit from which on a request is in no hurry.
     """
-    weights = np.ones(len(pace))
+    weights: Floats = np.ones(len(pace))
     for i in range(len(pace)):
         if pace[i] < math.inf and credit[i] < soon:
             weights[i] = URGENT
-    return weights / weights.mean()
+    weights /= weights.mean()
+    return weights
 
 
 @compiled
