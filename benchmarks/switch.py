@@ -22,11 +22,15 @@ class Switch:
 
     Args:
         running: engine and controller.
+
+    Attributes:
+        open: whether it is told of everything all the same, for what all may know.
     """
 
     def __init__(self, running: Session) -> None:
         self.client = running.client
         self.listener = running.listener
+        self.open = False
         self._ours: tuple[float, float] = (math.inf, math.inf)  # when the learner's decided last
         self._policy = LEARNED
         self.listener.teaches = self._teaches
@@ -97,7 +101,9 @@ class Switch:
         raise BenchError(f"the engine still had requests {seconds:g} s after the last")
 
     def _teaches(self, transition: Transition) -> bool:
-        """Whether the learner's own snapshots decided it, in a turn of theirs."""
+        """Whether the learner's own snapshots decided it, in a turn of theirs, or all may know."""
+        if self.open:
+            return True
         start, end = self._ours
         return transition.decision.pin == 0 and start <= transition.decision.at < end
 

@@ -30,7 +30,7 @@ TURN: Final = 6
 CAUTION: Final = 0.85
 """Share of the prompt tokens that lately ran in a second, which first tokens are planned with."""
 
-_LEAST_SHARE: Final = 0.5  # of a step's time that prompts get, if there are any
+_LEAST_SHARE: Final = 0.3  # of a step's time that prompts get, if there are any
 _MOST_SHARE: Final = 0.9
 _SOON: Final = 0.02  # seconds to a due time below which it no longer tells how fast to be
 _LAST: Final = 1e12  # tokens: more than any prompt
@@ -152,8 +152,8 @@ def prompt_tokens(
     """Most prompt tokens of a step.
 
     As many as leave decoding requests within their objectives, but as many as first tokens need;
-    and no fewer than run in the time that the step takes anyway: prompts in small pieces would hold
-    back more than they spare, as fewer requests would share each step.
+    and no fewer than run in ``_LEAST_SHARE`` of the step: prompts in small pieces would hold back
+    more than they spare, as fewer requests would share each step.
 
     Args:
         limit: seconds that the step may take; infinite where nobody minds.

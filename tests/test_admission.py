@@ -144,9 +144,11 @@ def test_prompts_get_what_objectives_leave():
     assert prompt_tokens(9.0, 0.02, 1e-4, 0.0, 2048) == 2048
 
 
-def test_prompts_get_at_least_the_time_that_decoding_takes():
-    assert prompt_tokens(0.01, 0.02, 1e-4, 0.0, 2048) == pytest.approx(200, abs=1)
-    assert prompt_tokens(-9.0, 0.02, 1e-4, 0.0, 150) == 150
+def test_prompts_get_a_share_of_every_step():
+    # Three tenths of the time, whoever is behind.
+    assert prompt_tokens(0.01, 0.02, 1e-4, 0.0, 2048) == pytest.approx(200 * 0.3 / 0.7, abs=1)
+    assert prompt_tokens(-9.0, 0.02, 1e-4, 0.0, 2048) == pytest.approx(200 * 0.3 / 0.7, abs=1)
+    assert prompt_tokens(-9.0, 0.02, 1e-4, 0.0, 50) == 50
 
 
 def test_first_tokens_that_press_get_what_they_need():

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from factories import State, World
 from flyball.benchmarks.engines import BenchError
 from flyball.benchmarks.listener import Listener
 from flyball.benchmarks.session import ENGINE, Session
@@ -29,7 +30,7 @@ from running import ControllerUnderTest, until
 from wire_engine import WireEngine
 
 OPTIONS = SloOptions(
-    engine="vllm", quick=True, traces=(Path("t.csv"),), ttft_ms=60000, tpot_ms=60000
+    engine="vllm", quick=True, k_max=6, traces=(Path("t.csv"),), ttft_ms=60000, tpot_ms=60000
 )
 
 
@@ -103,7 +104,7 @@ def test_every_arm_meets_the_same_requests_in_its_turn(
     for other in others:
         assert first == pytest.approx(other)
     assert {"adaspec", "learned"} <= set(peer.policies)
-    assert {0, None} <= set(peer.pins)  # off is a pin, the others are let go
+    assert {*range(OPTIONS.k_max + 1), None} == set(peer.pins)  # each was shown; arms are let go
     figures = {**slo_figures(found.scores, 0), **found.figures}
     assert figures["goodput_ratio_to_best_peer"] == pytest.approx(1.0)  # one and the same server
     assert figures["failed_requests"] == figures["unfinished_requests"] == 0
@@ -119,6 +120,16 @@ def test_requests_that_fail_are_said_to(
         BenchError, match="no request of off was served: HTTP 500: the engine is on"
     ):
         small(engine[0], texts, []).run()
+
+
+def test_what_all_may_know_is_told_whoever_decided_it(engine: tuple[Session, WireEngine]) -> None:
+    switch = Switch(engine[0])
+    switch.in_force("fixed?depth=3", 1.0)
+    assert switch.listener.teaches is not None
+    decided = World().transition(State(), 3)
+    assert not switch.listener.teaches(decided)  # not in a turn of ours
+    switch.open = True
+    assert switch.listener.teaches(decided)
 
 
 def test_an_engine_that_does_not_follow_is_said_to(engine: tuple[Session, WireEngine]) -> None:

@@ -7,8 +7,10 @@ arm finds an idle engine. What the machine does otherwise meanwhile falls on all
 they come in another order in every round.
 
 Prompts and outputs are as long as the trace's, fitted to what the embedded models and the time
-allow (``requests.fitted``). Before anything is compared, arms that learn have one
-window's time to.
+allow (``requests.fitted``). Before anything is compared, every depth has some seconds in which
+step times are measured, for all arms that go by them: others profile an engine when it starts
+(AdaSpec, TurboSpec), and an engine that serves under one policy shows little of what the other
+depths would take. Then arms that learn have one window's time at each load to.
 """
 
 from __future__ import annotations
@@ -48,6 +50,8 @@ _OFF: Final = live_arms(1.0)[0]
 _WAITING: Final = (96, 32)  # requests beyond those that run, to find the capacity; with quick
 _PATIENCE: Final = 300.0  # seconds for the capacity
 _LEARNING_SEED: Final = 1000  # the first of windows that nothing is compared in
+_DEPTH_SHARE: Final = 0.3  # of a window's seconds, in which requests come at every depth before
+_SLOWEST: Final = 5.0  # times as long that these may take to end
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,10 @@ class LiveRun:
         """
         self.session.client.set_mode(ENGINE, Mode.APPLY.value)
         self.session.client.set_knob(SPEED)
+        self.switch.open = True
         self.places = [self._place(trace) for trace in self.traces]
+        self._show_depths()
+        self.switch.open = False
         try:
             self._learn()
             for number in range(self.options.sized_rounds):
@@ -139,16 +146,26 @@ class LiveRun:
         first = last // 3
         return float((last - first) / (ends[last - 1] - ends[first - 1]))
 
+    def _show_depths(self) -> None:
+        """Let every depth be measured, under traffic of its own; depth 0 was, by ``_place``."""
+        self.progress("step times are measured, depth by depth")
+        seconds = _DEPTH_SHARE * self.seconds
+        place, load = self.places[0], self.options.sized_loads[-1]
+        for depth in range(1, self.options.k_max + 1):
+            arrivals = self._window(place, load, seconds, _LEARNING_SEED + depth)
+            arm = Arm(f"fixed-{depth}", f"fixed?depth={depth}")
+            self._turn(arm, arrivals, WITHOUT, _SLOWEST * seconds)
+
     def _learn(self) -> None:
-        """Let those that learn decide for a while."""
+        """Let those that learn decide for a while, at every load."""
         place = self.places[0]
         slos = self.options.slos(place.tpot, self.options.sized_scales[0])
-        load = self.options.sized_loads[0]
-        arrivals = self._window(place, load, self.seconds, _LEARNING_SEED)
-        for arm in self._arms(slos):
-            if arm.name in LEARNING:
-                self.progress(f"{arm.name} learns")
-                self._turn(arm, promised(arrivals, slos, _LEARNING_SEED), slos, self.seconds)
+        for load in self.options.sized_loads:
+            arrivals = self._window(place, load, self.seconds, _LEARNING_SEED)
+            for arm in self._arms(slos):
+                if arm.name in LEARNING:
+                    self.progress(f"{arm.name} learns at load {load:g}")
+                    self._turn(arm, promised(arrivals, slos, _LEARNING_SEED), slos, self.seconds)
 
     def _round(self, number: int) -> Mapping[Key, Turn]:
         """One window of every trace, load and scale, all arms in turn."""
