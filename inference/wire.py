@@ -20,6 +20,7 @@ import msgspec
 from ..policies.transition import Transition
 from .agents.messages import PlannerInfo, PlanTotals
 from .attainment import Attained
+from .drafter_records import DrafterBeat
 from .guard_state import GuardState
 
 SCHEMA: Final = 3
@@ -156,6 +157,7 @@ class Beat(msgspec.Struct, frozen=True, tag="beat", tag_field="kind", kw_only=Tr
         ignored: hints of requests that were not followed, since start.
         last_ignored: why the latest of them was not, for people.
         slo: what became of requests with objectives, since start, by SLO class; "" for none.
+        drafters: how each drafter fares, by its name; empty where vLLM's own is the only one.
     """
 
     info: EngineInfo
@@ -186,6 +188,7 @@ class Beat(msgspec.Struct, frozen=True, tag="beat", tag_field="kind", kw_only=Tr
     ignored: int = 0
     last_ignored: str = ""
     slo: dict[str, Attained] = {}
+    drafters: dict[str, DrafterBeat] = {}
     schema: int = SCHEMA
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final, NamedTuple
 
@@ -148,4 +149,5 @@ def make_plan_policy(
     options = msgspec.structs.fields(kind)
     if text and "=" not in text.split(",")[0] and options:
         text = f"{options[0].name}={text}"
-    return make(read(name, kind, text.replace(",", "&")), Given(seed, future, snapshot))
+    query = re.sub(r"=(-?)\.(?=\d)", r"=\g<1>0.", text.replace(",", "&"))  # .9 is 0.9
+    return make(read(name, kind, query), Given(seed, future, snapshot))

@@ -128,17 +128,21 @@ def best_schedules(
     components[:] = np.inf
     work = np.zeros((2, CHOICES))
     seconds, dollars = np.zeros(CHOICES), np.zeros(CHOICES)
+    # What T's calls beyond step j cost at least: those that are of use.
+    beyond = np.zeros(CHOICES)
+    for i in range(last, 0, -1):
+        beyond[i - 1] = beyond[i] + dollar_value * run[T_PRICE] * survival[i]
     seconds[0], dollars[0] = place_call(0, 0, survival, left, ages, run, work)
     m = np.zeros(CHOICES, np.int64)
     chosen = np.zeros(CHOICES, np.int64)  # steps started at once, of 1..j
-    m[1] = -1
     j = 1
+    m[1] = (0 if run[BEGUN] > 1 else 1) + 1
     if last == 0:
         components[0, 0], components[0, 1] = seconds[0], dollars[0]
         return
     while j > 0:
-        m[j] += 1
-        if m[j] > (0 if j < run[BEGUN] else j):
+        m[j] -= 1  # the most cautious first: where chances are poor all others are cut off soon
+        if m[j] < m[j - 1]:
             j -= 1
             continue
         more, dearer = place_call(j, m[j], survival, left, ages, run, work)
@@ -147,11 +151,11 @@ def best_schedules(
         seconds[j], dollars[j] = seconds[j - 1] + more, dollars[j - 1] + dearer
         chosen[j] = chosen[j - 1] + (m[j] == 0)
         loss = second_value * seconds[j] + dollar_value * dollars[j]
-        if m[j] > 0 and loss >= best[chosen[j]]:
+        if m[j] > 0 and loss + beyond[j] >= best[chosen[j]]:
             continue
         if j < last:
             j += 1
-            m[j] = m[j - 1] - 1
+            m[j] = (0 if j < run[BEGUN] else j) + 1
             continue
         if loss < best[chosen[j]]:
             best[chosen[j]] = loss

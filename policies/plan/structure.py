@@ -101,7 +101,10 @@ def _hindsight(raw: Any, schedules: Any, matched: Any, seconds: Any, components:
         while known < MAX_AHEAD and not np.isnan(matched[row, known]):
             survival[known + 1] = survival[known] * matched[row, known]
             known += 1
-        run[REACH] = min(run[REACH], known)
+        if known > 0 and survival[known] == 0.0:
+            survival[known:] = 0.0  # whatever ran beyond the mismatch was in vain
+        else:
+            run[REACH] = min(run[REACH], known)
         for j in range(CHOICES):
             if not np.isnan(seconds[row, j]):
                 left[j] = seconds[row, j]

@@ -38,7 +38,7 @@ from .rows import PlanRows
 from .schedule import CHOICES
 from .snapshot import PLAN_VALUES, PlanMeta, PlanSnapshot
 from .space import PLAN_SPACE, PLAN_SPEED_INDEX
-from .structure import Foreseen, foresee, hindsight, weighed
+from .structure import foresee, hindsight, weighed
 
 BOUND: Final = 20.0
 """Targets are winsorised to [-this, this], in steps' seconds and dollars: a call that a provider
@@ -88,9 +88,9 @@ class PlanDQN(DQN):
         self,
         *,
         hidden: tuple[int, ...] = HIDDEN,
-        learning_rate: float = 1e-3,
+        learning_rate: float = 3e-3,
         buffer_size: int = 20_000,
-        tau: float = 0.02,
+        tau: float = 0.05,
         revealed: float = 1.0,
         anchor: float = 100.0,
         seed: int = 0,
@@ -208,14 +208,16 @@ class PlanDQN(DQN):
 
     def _value(self, raw: Array, over: Any) -> Array:
         """Averaged values of the best choices, nought where a run is over: (n, PLAN_VALUES)."""
-        foreseen: Foreseen = foresee(raw)
-        base = relative(raw, foreseen)
+        value = np.zeros((len(raw), PLAN_VALUES), np.float32)
+        ahead = np.flatnonzero(~np.asarray(over))
+        raw = raw[ahead]
+        base = relative(raw, foresee(raw))
         with th.no_grad():
             online = self.q_net.correction(raw).numpy() + base
             averaged = self.q_net_target.correction(raw).numpy() + base
         best = weighed(online.astype(np.float64), raw[:, PLAN_SPEED_INDEX]).argmin(-1)
-        value = averaged[np.arange(len(raw)), best]
-        return np.where(np.asarray(over)[:, None], np.float32(0.0), value)
+        value[ahead] = averaged[np.arange(len(raw)), best]
+        return value
 
 
 def spent(rows: PlanRows) -> Array:
