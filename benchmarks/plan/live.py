@@ -28,6 +28,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from ...inference.agents.journal import Watch
+from ...inference.agents.refusal import StatusError
+from ...inference.agents.retrying import RetryableError
 from ...inference.agents.trajectory import PlanError, Trajectory
 from ...inference.agents.world import Task, make_task, solves
 from ...inference.agents.world.task import DIFFICULTIES
@@ -61,21 +64,24 @@ class LiveRuns:
     """What came of every arm on every task.
 
     Attributes:
+        arms: what is compared; the first is the target agent alone.
         tasks: in the order in which they were run.
         runs: by arm, in the same order.
         decide_ms: milliseconds of every decision of ours.
     """
 
+    arms: Sequence[Arm] = LIVE_ARMS
     tasks: list[Task] = field(default_factory=list)
-    runs: dict[Arm, list[Trajectory]] = field(
-        default_factory=lambda: {arm: [] for arm in LIVE_ARMS}
-    )
+    runs: dict[Arm, list[Trajectory]] = field(init=False)
     decide_ms: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.runs = {arm: [] for arm in self.arms}
 
     @property
     def alone(self) -> list[Trajectory]:
         """Runs of the target agent alone."""
-        return self.runs[LIVE_ARMS[0]]
+        return self.runs[self.arms[0]]
 
     def parts(self, arm: Arm) -> Floats:
         """Seconds, dollars and wasted dollars of every task, shape (tasks, 3)."""
@@ -94,6 +100,11 @@ def committed(run: Trajectory) -> list[tuple[str, str]]:
     return [(str(step.action), step.observation) for step in run.steps]
 
 
+def judged(run: Trajectory) -> list[bool]:
+    """Of every step that had a proposal, whether that was the target agent's action."""
+    return [step.matched for step in run.steps if step.matched is not None]
+
+
 def graded_tasks(count: int, seed: int) -> list[Task]:
     """Tasks of all difficulties in turn."""
     first = FIRST_SEED + 10_000 * seed
@@ -108,7 +119,7 @@ def run_live(options: PlanOptions, progress: Callable[[str], None]) -> dict[str,
         progress: is told what happens.
 
     Raises:
-        EngineError, BenchError: if an engine does not start, or nothing was run.
+        EngineError, BenchError: if an engine does not start, or does not answer.
         ValueError, FileNotFoundError: if the models cannot be used.
     """
     with TemporaryDirectory() as folder:
@@ -129,38 +140,46 @@ async def _run_all(
 ) -> LiveRuns:
     found, rng, begun = LiveRuns(), Random(seed), time.monotonic()
     policies = {arm: make_plan_policy(arm.spec, seed=seed) for arm in LIVE_ARMS}
-    for arm, policy in policies.items():
-        if arm.family == OURS:
-            timed(policy, found.decide_ms)
+    times = [timed(policy) for arm, policy in policies.items() if arm.family == OURS]
     async with connected() as agents:
         await _warm_up(agents, tasks[0])
-        found.decide_ms.clear()
         for i, task in enumerate(tasks, 1):
             for arm in rng.sample(LIVE_ARMS, len(LIVE_ARMS)):
-                run = await run_once(agents, policies[arm], arm.speed, f"{i}/{arm.name}", task)
+                salt = f"{i}.{LIVE_ARMS.index(arm)}"
+                run = await run_once(agents, policies[arm], arm.speed, salt, task)
                 found.runs[arm].append(run)
             found.tasks.append(task)
             if i % max(len(tasks) // 10, 1) == 0:
                 progress(f"{i} of {len(tasks)} tasks after {time.monotonic() - begun:.0f} s")
-    if not found.tasks:
-        raise BenchError("no task was run")
+    found.decide_ms = [ms for each in times for ms in each]
     return found
 
 
 async def run_once(
-    agents: Connected, policy: PlanPolicy, speed: float, salt: str, task: Task
+    agents: Connected,
+    policy: PlanPolicy,
+    speed: float,
+    salt: str,
+    task: Task,
+    watch: Watch | None = None,
 ) -> Trajectory:
-    """Run a task; where the target agent gives nothing that can be used, as far as it gets."""
+    """Run a task; where the target agent gives nothing that can be used, as far as it gets.
+
+    Raises:
+        BenchError: an engine did not answer, or refused what it was asked.
+    """
     try:
-        return await agents.planner(policy, speed, salt).run(task)
+        return await agents.planner(policy, speed, salt, watch).run(task)
     except PlanError as error:
+        if isinstance(error.__cause__, StatusError | RetryableError):
+            raise BenchError(str(error)) from error
         return error.trajectory
 
 
 async def _warm_up(agents: Connected, task: Task) -> None:
     """Have both engines do everything once, policies compiled among it, before anything counts."""
     for spec in ("fixed:2", "survival"):
-        await run_once(agents, make_plan_policy(spec), 1.0, f"warm-up/{spec}", task)
+        await run_once(agents, make_plan_policy(spec), 1.0, f"warm-up {spec}", task)
 
 
 def live_figures(found: LiveRuns, seed: int) -> dict[str, float]:
@@ -169,15 +188,14 @@ def live_figures(found: LiveRuns, seed: int) -> dict[str, float]:
     n = len(found.tasks)
     weights: Floats = rng.multinomial(n, np.full(n, 1 / n), _RESAMPLES).astype(np.float64)
     figures: dict[str, float] = {}
-    for arm in LIVE_ARMS[1:]:
+    planned = found.arms[1:]
+    for arm in planned:
         for name, interval in compared(found, arm, weights).items():
             figures |= interval.figures(f"live_{_plain(arm.name)}_{name}")
-    fastest, cheapest = (Arm(OURS, "survival", speed) for speed in (1.0, 0.0))
+    ours = [arm for arm in planned if arm.family == OURS]
+    fastest, cheapest = max(ours, key=_speed), min(ours, key=_speed)
     at_1, at_0 = (compared(found, arm, weights) for arm in (fastest, cheapest))
-    planned = LIVE_ARMS[1:]
-    verdicts = [
-        s.matched for arm in planned for r in found.runs[arm] for s in r.steps if s.matched in {0, 1}
-    ]
+    verdicts = [v for arm in planned for run in found.runs[arm] for v in judged(run)]
     identical = sum(found.identical(arm) for arm in planned) / (len(planned) * n)
     solved = [solves(t, r.actions) for t, r in zip(found.tasks, found.alone, strict=True)]
     return {
@@ -185,7 +203,7 @@ def live_figures(found: LiveRuns, seed: int) -> dict[str, float]:
         **at_1["seconds"].figures("live_seconds_vs_sequential"),
         **at_0["dollars"].figures("live_dollars_vs_sequential_speed0"),
         "decide_ms_p99": float(np.percentile(found.decide_ms, 99)),
-        "matched_share": float(np.mean([bool(v) for v in verdicts])) if verdicts else 0.0,
+        "matched_share": float(np.mean(verdicts)) if verdicts else 0.0,
         "solved_share": float(np.mean(solved)),
         "tasks": float(n),
         **figures,
@@ -200,7 +218,7 @@ def compared(found: LiveRuns, arm: Arm, weights: Floats) -> dict[str, Interval]:
         arm: which.
         weights: of the tasks, one row per resample.
     """
-    mine, alone = found.parts(arm), found.parts(LIVE_ARMS[0])
+    mine, alone = found.parts(arm), found.parts(found.arms[0])
     alone[:, 2] = alone[:, 1]  # what is wasted is compared with all dollars
     drawn = (weights @ mine) / (weights @ alone)
     low, high = np.percentile(drawn, (2.5, 97.5), axis=0)
@@ -215,7 +233,7 @@ def described(found: LiveRuns) -> dict[str, dict[str, Any]]:
     """What every arm came to, for the result's ``arms``."""
     out: dict[str, dict[str, Any]] = {}
     for arm, runs in found.runs.items():
-        judged = [s.matched for r in runs for s in r.steps if s.matched is not None]
+        verdicts = [verdict for run in runs for verdict in judged(run)]
         seconds, dollars, wasted = found.parts(arm).mean(0).tolist()
         out[arm.name] = {
             "policy": arm.spec,
@@ -223,14 +241,18 @@ def described(found: LiveRuns) -> dict[str, dict[str, Any]]:
             "seconds_per_task": seconds,
             "dollars_per_task": dollars,
             "wasted_dollars_per_task": wasted,
-            "proposals_judged": len(judged),
-            "matched": sum(judged),
+            "proposals_judged": len(verdicts),
+            "matched": sum(verdicts),
             "identical": found.identical(arm),
             "complete": sum(run.complete for run in runs),
             "concurrency_mean": float(np.mean([run.mean_concurrency for run in runs])),
             "concurrency_greatest": max(run.greatest_concurrency for run in runs),
         }
     return out
+
+
+def _speed(arm: Arm) -> float:
+    return arm.speed
 
 
 def _plain(name: str) -> str:

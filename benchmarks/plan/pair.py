@@ -58,9 +58,9 @@ class AgentPair:
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[Connected]:
         """Connections to both, for the event loop that runs."""
-        async with Endpoint(f"{self.target.url}/v1") as target:
-            async with Endpoint(f"{self.draft.url}/v1") as draft:
-                yield Connected(self, target, draft)
+        target, draft = (Endpoint(f"{engine.url}/v1") for engine in (self.target, self.draft))
+        async with target, draft:
+            yield Connected(self, target, draft)
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,8 @@ class Connected:
         Args:
             policy: decides how many steps run ahead.
             speed: the knob.
-            salt: prompts are cached among planners of the same salt alone; "" for all without one.
+            salt: prompts are cached among planners of the same salt alone, which vLLM wants to
+                have no @, slash or backslash; "" for all without one.
             watch: told of everything as it happens.
         """
         fields = {"cache_salt": salt} if salt else {}
