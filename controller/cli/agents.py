@@ -46,9 +46,9 @@ def demo(
     """Run agents on two live engines while a controller learns how far ahead they may run.
 
     The target agent writes a thought and an action, the approximation agent an action alone; what
-    is done is the target agent's own. The knob is turned from 0 to 1 while tasks run, and anyone may
-    turn it: `flyball knob`. Then the target agent alone, fixed numbers of steps ahead and learned
-    ones take turns on the same tasks. It writes summary.json and a plot.
+    is done is the target agent's own. The knob is turned from 0 to 1 while tasks run, and anyone
+    may turn it: `flyball knob`. Then the target agent alone, fixed numbers of steps ahead and
+    learned ones take turns on the same tasks. It writes summary.json and a plot.
 
     Example: flyball agents demo --seconds 90
     """
