@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,13 +24,14 @@ from flyball.benchmarks.plan.live_plots import draw_live
 from flyball.benchmarks.plan.options import PlanOptions
 from flyball.benchmarks.plan.pair import agent_pair, split
 from flyball.benchmarks.plan.window_view import WindowView
-from flyball.inference.agents.mention_style import MentionStyle
 from flyball.inference.agents.planner import Planner
-from flyball.inference.agents.protocol import Action, AgentError
+from flyball.inference.agents.protocol import Action, AgentError, Turn
 from flyball.inference.agents.replay.clock import run_virtual
 from flyball.inference.agents.trajectory import Trajectory
 from flyball.inference.agents.world import make_task, plan
 from flyball.inference.agents.world.mentions import mentioned
+from flyball.inference.agents.world.recall import recalled
+from flyball.inference.agents.world_styles import MentionStyle, RecallStyle
 from flyball.policies.plan.catalogue import make_plan_policy
 from flyball.policies.plan.fixed import Fixed
 from rich.console import Console
@@ -92,6 +94,26 @@ def test_what_was_not_mentioned_cannot_be_proposed() -> None:
             other = "Xanadu Qqq" if isinstance(value, str) else 31337
             changed = Action(step.action.tool, {**step.action.arguments, name: other})
             assert not re.fullmatch(grammar, f"Action: {changed}")
+
+
+@pytest.mark.parametrize("difficulty", [1, 2, 3, 4, 5])
+def test_recalled_thoughts_are_those_of_right_plans(difficulty: int) -> None:
+    same, count = 0, 0
+    for seed in range(12):
+        steps = plan(make_task(seed, difficulty))
+        for step, again in zip(steps, recalled(steps), strict=True):
+            count += 1
+            same += again.thought == step.thought
+            assert (again.action, again.observation) == (step.action, step.observation)
+    assert same / count > 0.8
+
+
+def test_what_a_target_agent_is_asked_does_not_depend_on_who_proposed_a_step() -> None:
+    task = make_task(5, 4)
+    steps = plan(task)
+    bare = [replace(step, turn=Turn(step.action)) for step in steps]
+    assert RecallStyle().request(task, steps) == RecallStyle().request(task, bare)
+    assert "Thought: \n" not in RecallStyle().request(task, bare)["prompt"]
 
 
 def test_a_mention_style_asks_for_a_grammar_and_refuses_other_tasks() -> None:

@@ -18,13 +18,12 @@ from typing import Final
 from ...inference.agents.costs import ModelPrice
 from ...inference.agents.endpoint import Endpoint
 from ...inference.agents.journal import Watch
-from ...inference.agents.mention_style import MentionStyle
 from ...inference.agents.openai import OpenAIAgent
 from ...inference.agents.planner import Planner
-from ...inference.agents.styles import TextStyle
 from ...inference.agents.terms import Limits
 from ...inference.agents.world import Task
 from ...inference.agents.world_environment import WorldEnvironments
+from ...inference.agents.world_styles import MentionStyle, RecallStyle
 from ...inference.models.family import parameters
 from ...inference.vllm.server import EngineProcess
 from ...policies.plan.policy import PlanPolicy
@@ -101,7 +100,7 @@ class Connected:
             OpenAIAgent(
                 self.pair.target.model,
                 self.target,
-                TextStyle("thought", plain=True),
+                RecallStyle(),
                 max_tokens=_TOKENS["thought"],
                 logprobs=False,
                 fields=fields,
