@@ -13,7 +13,7 @@ NAMES: Final[dict[str, str]] = {
     "lossless": "whether outputs are those of the target alone, at any depth",
     "depth": "ours against every other policy of the depth, live or simulated",
     "slo": "who keeps what requests were promised, by load, live or simulated",
-    "plan": "who runs agents' plans ahead best, seconds against dollars, on recorded plans",
+    "plan": "who runs agents' plans ahead best, seconds against dollars, replayed or live",
 }
 """Every benchmark, and what it answers."""
 

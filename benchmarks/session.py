@@ -83,20 +83,28 @@ def session(
     )
     with ExitStack() as stack:
         stack.enter_context(ended_by_signals())
-        controller = stack.enter_context(_controller(address, http, run, seed))
+        controller = stack.enter_context(controller_process(address, http, run, seed))
         listener = stack.enter_context(Listener(tap, onward=address))
         stack.enter_context(engine)
         client = stack.enter_context(ControllerClient(f"http://{http}"))
-        _await_controller(client, controller, run, seconds)
+        await_controller(client, controller, run, seconds)
         engine.wait_ready(seconds)
         _await_engine(client, seconds=60.0)
         yield Session(engine, client, listener, f"http://{http}", run)
 
 
 @contextmanager
-def _controller(
+def controller_process(
     address: Address, http: str, run: Path, seed: int
 ) -> Iterator[subprocess.Popen[bytes]]:
+    """A controller as a child process, stopped whatever happens.
+
+    Args:
+        address: where it listens.
+        http: HOST:PORT of its HTTP API.
+        run: folder of its run and of its log.
+        seed: of its learner.
+    """
     command = [sys.executable, "-m", "flyball.controller", "--address", str(address)]
     command += ["--http", http, "--run", str(run), "--seed", str(seed)]
     with (run / "controller.log").open("ab") as log:
@@ -114,9 +122,14 @@ def _controller(
                 process.wait()
 
 
-def _await_controller(
+def await_controller(
     client: ControllerClient, process: subprocess.Popen[bytes], run: Path, seconds: float
 ) -> None:
+    """Wait until a controller answers.
+
+    Raises:
+        BenchError: it ended, or did not within so many seconds; with the end of its log.
+    """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if process.poll() is not None:

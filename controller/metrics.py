@@ -6,10 +6,14 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily as Counter
+from prometheus_client.core import GaugeMetricFamily as Gauge
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from ..policies.slo import OBJECTIVES
+from .families import labelled, single
+from .plan.metrics import plan_families
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -98,38 +102,38 @@ class _Status(Collector):
     def collect(self) -> Iterator[Metric]:
         """The families."""
         status, engines = self._status, self._status["engines"]
-        yield GaugeMetricFamily("flyball_speed", "the knob, in [0, 1]", value=status["speed"])
-        yield GaugeMetricFamily(
+        yield Gauge("flyball_speed", "the knob, in [0, 1]", value=status["speed"])
+        yield Gauge(
             "flyball_snapshot", "number of the snapshot published last", value=status["snapshot"]
         )
-        yield GaugeMetricFamily(
+        yield Gauge(
             "flyball_up_seconds", "seconds since the controller's start", value=status["up_s"]
         )
-        refused = CounterMetricFamily(
+        refused = Counter(
             "flyball_refused_messages", "messages dropped by the controller", labels=["kind"]
         )
         for kind, count in sorted(status["refused"].items()):
             refused.add_metric([kind], count)
         yield refused
-        yield from _of_learner(GaugeMetricFamily, _LEARNER_GAUGES, status["learner"])
-        yield from _of_learner(CounterMetricFamily, _LEARNER_COUNTERS, status["learner"])
-        yield from _by_engine(GaugeMetricFamily, _ENGINE_GAUGES, engines)
+        yield from single(Gauge, "learner", _LEARNER_GAUGES, status["learner"])
+        yield from single(Counter, "learner", _LEARNER_COUNTERS, status["learner"])
+        yield from labelled(Gauge, "engine", _ENGINE_GAUGES, engines)
         times = [
             {"engine": e["engine"]} | {key: 1e-6 * e[key] for _, _, key in _ENGINE_MICROSECONDS}
             for e in engines
         ]
-        yield from _by_engine(GaugeMetricFamily, _ENGINE_MICROSECONDS, times)
-        yield from _by_engine(CounterMetricFamily, _ENGINE_COUNTERS, engines)
+        yield from labelled(Gauge, "engine", _ENGINE_MICROSECONDS, times)
+        yield from labelled(Counter, "engine", _ENGINE_COUNTERS, engines)
         guards = [
             {"engine": e["engine"], "fallen_back": int(g["state"] == "fallen back"), **g}
             for e in engines
             for g in (e["guard"],)
         ]
-        yield from _by_engine(GaugeMetricFamily, _GUARD_GAUGES, guards)
-        yield from _by_engine(CounterMetricFamily, _GUARD_COUNTERS, guards)
+        yield from labelled(Gauge, "engine", _GUARD_GAUGES, guards)
+        yield from labelled(Counter, "engine", _GUARD_COUNTERS, guards)
         named = [{"engine": e["engine"], **e["totals"]} for e in engines]
-        yield from _by_engine(CounterMetricFamily, _ENGINE_TOTALS, named)
-        acceptance = GaugeMetricFamily(
+        yield from labelled(Counter, "engine", _ENGINE_TOTALS, named)
+        acceptance = Gauge(
             "flyball_engine_acceptance",
             "share of drafts accepted at a position, the ones before it accepted; last 10 s",
             labels=["engine", "position"],
@@ -140,39 +144,21 @@ class _Status(Collector):
                     acceptance.add_metric([engine["engine"], str(position)], share)
         yield acceptance
         yield from _slo(engines)
-
-
-_Kind = type[GaugeMetricFamily] | type[CounterMetricFamily]
-_Table = tuple[tuple[str, str, str], ...]  # name, what it is, and where it stands
-
-
-def _of_learner(kind: _Kind, rows: _Table, learner: dict[str, Any]) -> Iterator[Metric]:
-    for name, about, key in rows:
-        if learner.get(key) is not None:
-            yield kind(f"flyball_learner_{name}", about, value=learner[key])
-
-
-def _by_engine(kind: _Kind, rows: _Table, engines: list[dict[str, Any]]) -> Iterator[Metric]:
-    for name, about, key in rows:
-        family = kind(f"flyball_engine_{name}", about, labels=["engine"])
-        for engine in engines:
-            if engine[key] is not None:
-                family.add_metric([engine["engine"]], engine[key])
-        yield family
+        yield from plan_families(status)
 
 
 def _slo(engines: list[dict[str, Any]]) -> Iterator[Metric]:
     """Requests that ended, by SLO class; without a class, its label is empty."""
     labels = ["engine", "slo_class"]
-    finished = CounterMetricFamily(
+    finished = Counter(
         "flyball_engine_slo_finished_requests", "requests of an SLO class that ended", labels=labels
     )
-    best_effort = CounterMetricFamily(
+    best_effort = Counter(
         "flyball_engine_slo_best_effort_requests",
         "those of which an objective was given up or missed",
         labels=labels,
     )
-    attained = CounterMetricFamily(
+    attained = Counter(
         "flyball_engine_slo_attained_requests",
         "those that attained an objective, or do not have it",
         labels=[*labels, "objective"],

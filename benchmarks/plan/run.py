@@ -29,7 +29,12 @@ def run(options: PlanOptions, progress: Progress = print) -> dict[str, Any]:
 
     Raises:
         PlanTraceError, OSError: if the trace cannot be read.
+        EngineError: live, if an engine does not start.
     """
+    if options.engine == "live":
+        from .live import run_live
+
+        return run_live(options, progress)
     jobs = _jobs(options)
     progress(f"{len(jobs)} arms are to be run, in {options.workers} processes")
     results = list(run_jobs(jobs, options.workers, progress))

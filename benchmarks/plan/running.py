@@ -114,7 +114,7 @@ def run_job(job: Job) -> Rows:
     """Run one arm on one scene."""
     foresight = Foresight()
     policy = make_plan_policy(job.arm.spec, future=foresight, seed=job.scene.seed)
-    timed = _timed(policy)
+    times = timed(policy)
     found = replay(
         job.scene.tasks,
         policy,
@@ -124,10 +124,10 @@ def run_job(job: Job) -> Rows:
         foresight=foresight,
     )
     rows = [_row(task, run) for task, run in zip(job.scene.tasks, found, strict=True)]
-    return Rows(np.array(rows, np.float64), np.array(timed))
+    return Rows(np.array(rows, np.float64), np.array(times))
 
 
-def _timed(policy: PlanPolicy) -> list[float]:
+def timed(policy: PlanPolicy) -> list[float]:
     """Have a policy's decisions timed, in milliseconds, into a list."""
     decide, times = policy.decide, []
 

@@ -36,6 +36,7 @@ def flyball(
 
 
 def _add_commands() -> None:
+    from .agents import app as agents
     from .bench import bench
     from .controller import controller
     from .demo import demo
@@ -59,6 +60,7 @@ def _add_commands() -> None:
         options_metavar="[OPTIONS] [-- VLLM OPTIONS]",
     )(serve)
     app.command()(demo)
+    app.add_typer(agents, name="agents")
     # -0.5 is a speed out of range, not an option.
     app.command(context_settings={"ignore_unknown_options": True})(knob)
     app.add_typer(reward, name="reward")

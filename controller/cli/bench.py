@@ -26,7 +26,8 @@ def bench(
     engine: Annotated[
         str | None,
         typer.Option(
-            help="For depth and slo: vllm or simulator, which it is by default. For plan: replay."
+            help="For depth and slo: vllm or simulator, which it is by default. For plan: replay, "
+            "which it is by default, or live."
         ),
     ] = None,
     policies: Annotated[
@@ -65,6 +66,10 @@ def bench(
     ] = None,
     speeds: Annotated[
         str | None, typer.Option(help="For depth, vllm: of ours, with commas. Default: 0,0.5,1.")
+    ] = None,
+    tasks: Annotated[
+        int | None,
+        typer.Option(min=1, help="For plan, live: run by every arm; 100 by default, quick 20."),
     ] = None,
     cold: Annotated[
         float | None,
@@ -129,6 +134,8 @@ def bench(
 
     Example: flyball bench plan --trace openagi_planning.jsonl --json plan.json
 
+    Example: flyball bench plan --engine live --tasks 40 --plots plots
+
     Example: flyball bench slo --trace azure_conv.csv --trace azure_code.csv --json slo.json
 
     A live run of depth writes what it measured after every visit, to a file beside the plots or the
@@ -151,6 +158,7 @@ def bench(
         "tpot_ms": tpot_ms,
         "ttft_ms": ttft_ms,
         "cold": cold,
+        "tasks": tasks,
         "guard": guard or None,
         "resume": resume,
         "profile": profile,
@@ -203,7 +211,7 @@ _SETTINGS: Final[dict[str, dict[str, str | None]]] = {
         "rounds": "vllm",
         "profile": "simulator",
     },
-    "plan": dict.fromkeys(("engine", "seeds", "traces", "plots")),
+    "plan": dict.fromkeys(("engine", "seeds", "traces", "plots", "tasks")),
 }
 """Options of each benchmark, and the engine that alone has them; None for both."""
 

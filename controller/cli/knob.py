@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -23,7 +23,7 @@ def knob(
     ] = None,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Show the speed, or turn it for every engine of the running system.
+    """Show the speed, or turn it for every engine and planner of the running system.
 
     It is in force at the next interval, with no restart and no relearning.
 
@@ -43,14 +43,14 @@ def knob(
 
 
 def _follow(client: ControllerClient, speed: float) -> None:
-    """Say of every live engine how long it took to report the new speed."""
+    """Say of every live engine and planner how long it took to report the new speed."""
     started = time.monotonic()
     waiting: set[str] = set()
     done: set[str] = set()
     while time.monotonic() - started < _PATIENCE:
-        live = [engine for engine in client.status()["engines"] if engine["live"]]
-        waiting = {e["engine"] for e in live if e["speed"] != speed}
-        for name in sorted({e["engine"] for e in live} - waiting - done):
+        speeds = _speeds(client.status())
+        waiting = {name for name, its in speeds.items() if its != speed}
+        for name in sorted(speeds.keys() - waiting - done):
             say(f"  {name}: in force after {time.monotonic() - started:.2f} s")
             done.add(name)
         if not waiting:
@@ -60,3 +60,9 @@ def _follow(client: ControllerClient, speed: float) -> None:
         say(f"  {name}: not reported within {_PATIENCE:g} s")
     if not done and not waiting:
         say("  no engine is live; the speed holds for those to come")
+
+
+def _speeds(status: dict[str, Any]) -> dict[str, float]:
+    """The speed of everything that is live, by name."""
+    engines = {e["engine"]: e["speed"] for e in status["engines"] if e["live"]}
+    return engines | {p["planner"]: p["speed"] for p in status["planners"] if p["live"]}

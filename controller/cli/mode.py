@@ -1,4 +1,4 @@
-"""``flyball mode`` and ``flyball pin``: what one engine does."""
+"""``flyball mode`` and ``flyball pin``: what one engine or planner does."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import typer
 
 from .console import DEFAULT_URL, CliError, Url, controller, say
 
-_Engine = Annotated[str, typer.Argument(help="Name of the engine, as in `flyball status`.")]
+_Engine = Annotated[
+    str, typer.Argument(help="Name of the engine or planner, as in `flyball status`.")
+]
 
 
 def mode(
@@ -16,10 +18,11 @@ def mode(
     mode: Annotated[str, typer.Argument(help="off, observe, shadow, apply or freeze.")],
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Set an engine's mode.
+    """Set the mode of an engine, or of a planner of agents.
 
     off: static depth, no report. observe: static depth, reported. shadow: decide, but apply the
-    static depth. apply: decide and apply. freeze: apply, without exploring or learning.
+    static depth. apply: decide and apply. freeze: apply, without exploring or learning. A
+    planner's static depth is that of no steps ahead.
 
     Example: flyball mode engine-0 shadow
     """
@@ -29,11 +32,14 @@ def mode(
 
 def pin(
     engine: _Engine,
-    depth: Annotated[int | None, typer.Argument(help="Draft depth, tokens, in [0, k_max].")] = None,
-    release: Annotated[bool, typer.Option("--release", help="Let the depth go.")] = False,
+    depth: Annotated[
+        int | None,
+        typer.Argument(help="Draft depth, tokens, in [0, k_max]; of a planner: steps ahead."),
+    ] = None,
+    release: Annotated[bool, typer.Option("--release", help="Let it go.")] = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Pin an engine's depth until it is released.
+    """Pin an engine's depth, or a planner's steps ahead, until it is released.
 
     Example: flyball pin engine-0 3
     """

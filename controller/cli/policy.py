@@ -20,12 +20,15 @@ app = typer.Typer(
 
 @app.callback()
 def show(context: typer.Context, url: Url = DEFAULT_URL) -> None:
-    """Show every engine's policy, list what there is, or swap it on the running system."""
+    """Show the policy of every engine and planner, list policies, or swap one while it runs."""
     context.obj = url
     if context.invoked_subcommand is None:
         with controller(url) as client:
-            for engine in client.status()["engines"]:
+            status = client.status()
+            for engine in status["engines"]:
                 say(f"{engine['engine']}: {engine['policy']}")
+            for planner in status["planners"]:
+                say(f"{planner['planner']}: {planner['policy']}")
 
 
 @app.command()
@@ -33,11 +36,17 @@ def use(
     context: typer.Context,
     spec: Annotated[
         str,
-        typer.Argument(help="A name of `flyball policy list`, with ?OPTION=VALUE&... if wanted."),
+        typer.Argument(
+            help="A name of `flyball policy list`, with ?OPTION=VALUE&... if wanted; for a "
+            "planner one of `flyball agents policies`, with :OPTION=VALUE,... if wanted."
+        ),
     ],
     engine: Annotated[
         str | None,
-        typer.Option(help="Name of the engine, as in `flyball status`. Default: the only one."),
+        typer.Option(
+            help="Name of the engine or planner, as in `flyball status`. Default: the only engine; "
+            "where there is none, the only planner."
+        ),
     ] = None,
     url: OwnUrl = None,
 ) -> None:
@@ -47,6 +56,8 @@ def use(
     returns goes on from there. `learned` is what the learner's snapshots say, and the default.
 
     Example: flyball policy use 'ucb?c=0.5&objective=throughput'
+
+    Example: flyball policy use dsp:tau=.9 --engine small-large@4711.1
     """
     if not spec:
         raise CliError("name a policy; `flyball policy list` shows them")
@@ -71,8 +82,10 @@ def list_() -> None:
 
 
 def _only_engine(client: ControllerClient) -> str:
-    """The only live engine."""
-    live = [engine["engine"] for engine in client.status()["engines"] if engine["live"]]
+    """The only live engine, or the only live planner where no engine is."""
+    status = client.status()
+    live = [engine["engine"] for engine in status["engines"] if engine["live"]]
+    live = live or [planner["planner"] for planner in status["planners"] if planner["live"]]
     if len(live) != 1:
         listed = f"there are {', '.join(live)}" if live else "none is live"
         raise CliError(f"name the engine with --engine; {listed}")

@@ -1,4 +1,4 @@
-"""``flyball status``: a live table of the engines and the learner."""
+"""``flyball status``: a live table of the engines, the planners and the learners."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from .console import DEFAULT_URL, Url, controller, say
+from .planners import planner_parts
+from .shown import pair, percent, scaled, short, title
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -24,7 +26,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, once.")] = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Show every engine and the learner; Ctrl-C ends it.
+    """Show every engine, every planner and their learners; Ctrl-C ends it.
 
     Rates are those of the last 10 seconds; seconds per token are per request.
 
@@ -61,7 +63,9 @@ def table(status: dict[str, Any]) -> RenderableType:
     from rich.text import Text
 
     engines = status["engines"]
-    grid = Table("", *(_title(e) for e in engines), box=None, header_style="bold", pad_edge=False)
+    grid = Table(
+        "", *(title(e["engine"], e) for e in engines), box=None, header_style="bold", pad_edge=False
+    )
     for label, show in _ROWS:
         # As text: what engines and requests say of themselves is no markup.
         grid.add_row(label, *(Text(show(engine)) for engine in engines))
@@ -69,7 +73,7 @@ def table(status: dict[str, Any]) -> RenderableType:
         shown = (Text(_slo(engine["slo"].get(name))) for engine in engines)
         grid.add_row(f"SLO {name or 'without a class'}, attained", *shown)
     head = "speed {speed:g}   reward {reward}   snapshot {snapshot}   run {run}".format(**status)
-    learner = "   ".join(f"{n} {_short(status['learner'].get(n))}" for n in _LEARNER)
+    learner = "   ".join(f"{n} {short(status['learner'].get(n))}" for n in _LEARNER)
     parts: list[RenderableType] = [Text(head), Text(f"learner   {learner}")]
     if left := status["learner"].get("relearning"):
         parts.append(
@@ -78,12 +82,14 @@ def table(status: dict[str, Any]) -> RenderableType:
                 f"snapshot before it decides"
             )
         )
-    parts.append(grid if engines else Text("no engine has reported yet"))
+    if engines or not status.get("planners"):
+        parts.append(grid if engines else Text("no engine has reported yet"))
     parts.extend(
         Text(f"guard of {e['engine']} last fell back: {e['guard']['reason']}")
         for e in engines
         if e["guard"]["reason"]
     )
+    parts.extend(planner_parts(status))
     refused = "   ".join(f"{kind} {count}" for kind, count in status["refused"].items())
     if refused:
         parts.append(Text(f"refused   {refused}   last: {status['last_refusal']}"))
@@ -97,15 +103,15 @@ _ROWS: Final[tuple[tuple[str, Callable[[dict[str, Any]], str]], ...]] = (
     ("policy", lambda e: str(e["policy"])),
     ("speed", lambda e: f"{e['speed']:g}"),
     ("depth, tokens", lambda e: str(e["depth"])),
-    ("share of depths 0, 1, ...", lambda e: _percent((e["depth_shares"] or [])[: e["k_max"] + 1])),
+    ("share of depths 0, 1, ...", lambda e: percent((e["depth_shares"] or [])[: e["k_max"] + 1])),
     ("pin", lambda e: f"depth {e['depth']} (pin {e['pin']})" if e["pin"] else "-"),
     ("snapshot", lambda e: str(e["version"])),
     ("requests run / wait", lambda e: f"{e['running']} / {e['waiting']}"),
     ("tokens per second", lambda e: f"{e['tokens_per_second']:.1f}"),
-    ("milliseconds per token", lambda e: _scaled(e["seconds_per_token"], 1e3)),
-    ("dollars per million tokens", lambda e: _scaled(e["dollars_per_token"], 1e6)),
-    ("accepted at 1, 2, ..., %", lambda e: _percent(e["acceptance"][: e["k_max"]])),
-    ("survival, Brier / calibration", lambda e: _pair(e["survival_brier"], e["survival_ece"])),
+    ("milliseconds per token", lambda e: scaled(e["seconds_per_token"], 1e3)),
+    ("dollars per million tokens", lambda e: scaled(e["dollars_per_token"], 1e6)),
+    ("accepted at 1, 2, ..., %", lambda e: percent(e["acceptance"][: e["k_max"]])),
+    ("survival, Brier / calibration", lambda e: pair(e["survival_brier"], e["survival_ece"])),
     ("decision p50 / p99, µs", lambda e: f"{e['decide_us_p50']:.0f} / {e['decide_us_p99']:.0f}"),
     ("decisions", lambda e: str(e["decisions"])),
     ("guard", lambda e: _guard(e["guard"])),
@@ -115,11 +121,6 @@ _ROWS: Final[tuple[tuple[str, Callable[[dict[str, Any]], str]], ...]] = (
     ("faults", lambda e: f"{e['faults']} {e['last_fault']}".strip()),
     ("hints ignored", lambda e: f"{e['ignored']} {e['last_ignored']}".strip()),
 )
-
-
-def _title(engine: dict[str, Any]) -> str:
-    gone = "" if engine["live"] else f" (gone for {engine['age_s']:.0f} s)"
-    return f"{engine['engine']}{gone}"
 
 
 def _guard(guard: dict[str, Any]) -> str:
@@ -143,19 +144,3 @@ def _ratio(guard: dict[str, Any]) -> str:
     if guard["ratio"] is None:
         return "-"
     return f"{guard['ratio']:.3f} [{guard['low']:.3f}, {guard['high']:.3f}]"
-
-
-def _percent(shares: list[float | None]) -> str:
-    return " ".join("-" if share is None else f"{100 * share:.0f}" for share in shares) or "-"
-
-
-def _scaled(value: float | None, scale: float) -> str:
-    return "-" if value is None else f"{value * scale:.3g}"
-
-
-def _pair(one: float | None, other: float | None) -> str:
-    return f"{_scaled(one, 1.0)} / {_scaled(other, 1.0)}"
-
-
-def _short(value: Any) -> str:
-    return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from ...policies.plan.policy import PlanPolicy
 from ...policies.plan.state import PlanState
+from ..wire import Address
 from .budget import Budget
 from .costs import ModelPrice
 from .environment import Environments, Tool, Tools
+from .following import Following, controller_address
 from .function import FunctionAgent
 from .function_tools import tools as as_tools
 from .journal import Watch
@@ -29,8 +31,9 @@ async def plan(
     approximation: Agent,
     target: Agent,
     tools: Environments | Iterable[Callable[..., Any] | Tool],
-    speed: float = 0.5,
+    speed: float | None = None,
     policy: PlanPolicy | None = None,
+    controller: str | None = None,
     prices: Mapping[str, ModelPrice] | None = None,
     matching: Matching = "normalised",
     budget: Budget | None = None,
@@ -79,9 +82,15 @@ async def plan(
         target: the agent whose word counts.
         tools: functions declared ``pure`` or ``effectful``; ``finish(answer)`` is added where none
             of them is declared ``final``. Or whatever else executes actions.
-        speed: the knob, in [0, 1]: 0 = cheapest, 1 = fastest.
+        speed: the knob, in [0, 1]: 0 = cheapest, 1 = fastest. Without one, the controller's
+            holds, turned at any time; 0.5 where there is no controller.
         policy: decides how many steps run ahead. Without one, the survival rule does: what it
             learns of a pair of models is kept in this process, and serves all their plans.
+        controller: ``tcp://HOST:PORT`` of a running one to follow: its knob, modes, pins, policies
+            and snapshots hold, and it learns from every plan; ``flyball status`` shows it. By
+            default what the environment variable FLYBALL_CONTROLLER names, unless there is a
+            ``policy``; "" for none. The link is closed when the process ends. A controller that
+            is not there, or goes, holds up nothing.
         prices: of models, by name, before those of the price table.
         matching: when the approximation agent's action is the target's: ``normalised`` (equal JSON
             values), ``exact``, or a function of both.
@@ -96,16 +105,18 @@ async def plan(
         PlanError: the target agent failed too often at a step, or a tool raised; the steps
             committed by then are in its ``trajectory``.
         TypeError: if a function is none that can be a tool.
-        ValueError: the speed is out of range; or a model has no price, with those that have.
+        ValueError: the speed is out of range; a model has no price, with those that have; the
+            controller's address is none, or must not be reached without keys; or there is both a
+            policy and a controller.
     """
     agents = (approximation, target)
     planner = Planner(
         approximation,
         target,
         tools if not isinstance(tools, Iterable) else Tools(as_tools(tools)),
-        policy or await _learned(approximation.model, target.model),
+        policy or await _decider(agents, _address(controller, policy), speed is not None),
         {agent.model: _price(agent, prices) for agent in agents},
-        speed=speed,
+        speed=_SPEED if speed is None else speed,
         matching=matching,
         budget=budget,
         limits=limits,
@@ -123,6 +134,29 @@ def _price(agent: Agent, prices: Mapping[str, ModelPrice] | None) -> ModelPrice:
     return price_of(agent.model, prices)
 
 
+def _address(controller: str | None, policy: PlanPolicy | None) -> Address | None:
+    """The controller to follow, if any."""
+    if policy is None:
+        return controller_address(controller)
+    if controller:
+        raise ValueError(
+            "give a policy or a controller, not both; a controller is told of another policy by "
+            "`flyball policy use SPEC --engine NAME`"
+        )
+    return None
+
+
+async def _decider(
+    agents: tuple[Agent, Agent], address: Address | None, own_speed: bool
+) -> PlanPolicy:
+    """Who decides for two agents: what is learned in this process, or as a controller orders."""
+    approximation, target = (agent.model for agent in agents)
+    if address is None:
+        return await _learned(approximation, target)
+    await asyncio.to_thread(_rule)
+    return _following.governor(approximation, target, address, own_speed)
+
+
 class _Policies(threading.local):
     """What was learned, by models; event loops in other threads learn for themselves."""
 
@@ -131,6 +165,8 @@ class _Policies(threading.local):
 
 
 _policies = _Policies()
+_following = Following()
+_SPEED: Final = 0.5
 
 
 async def _learned(approximation: str, target: str) -> PlanPolicy:
