@@ -61,7 +61,7 @@ def learner(**options):
 
 def best(snapshot, raw):
     correction = snapshot.correction(raw).astype(np.float64)
-    return int((losses(raw) + weighed(correction, raw[PLAN_SPEED_INDEX])).argmin())
+    return int(losses(raw, correction=correction).argmin())
 
 
 def test_before_anything_is_learned_it_decides_as_the_rule():
