@@ -12,6 +12,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .envs.depth import DepthEnv
     from .envs.rewards import Reward, RewardError, RewardInputs, load_reward
+    from .inference.agents.api import plan
+    from .inference.agents.endpoint import Endpoint
+    from .inference.agents.function import FunctionAgent
+    from .inference.agents.function_tools import effectful, final, pure
+    from .inference.agents.openai import OpenAIAgent
+    from .inference.agents.protocol import Action, Agent, AgentError, Call, Step, Turn
+    from .inference.agents.styles import ToolCalls
+    from .inference.agents.trajectory import PlanError, Trajectory
     from .inference.client import ControllerClient, ControllerError
     from .inference.wire import Mode
     from .policies.snapshot import Snapshot, SnapshotError
@@ -21,40 +29,72 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Action": "inference.agents.protocol",
+    "Agent": "inference.agents.protocol",
+    "AgentError": "inference.agents.protocol",
+    "Call": "inference.agents.protocol",
     "ControllerClient": "inference.client",
     "ControllerError": "inference.client",
     "DEPTH_SPACE": "policies.spaces",
     "Decision": "policies.transition",
     "DepthEnv": "envs.depth",
+    "Endpoint": "inference.agents.endpoint",
+    "FunctionAgent": "inference.agents.function",
     "Mode": "inference.wire",
+    "OpenAIAgent": "inference.agents.openai",
     "Outcome": "policies.transition",
     "OutcomeBatch": "policies.transition",
+    "PlanError": "inference.agents.trajectory",
     "Reward": "envs.rewards",
     "RewardError": "envs.rewards",
     "RewardInputs": "envs.rewards",
     "Snapshot": "policies.snapshot",
     "SnapshotError": "policies.snapshot",
+    "Step": "inference.agents.protocol",
+    "ToolCalls": "inference.agents.styles",
+    "Trajectory": "inference.agents.trajectory",
     "Transition": "policies.transition",
+    "Turn": "inference.agents.protocol",
+    "effectful": "inference.agents.function_tools",
+    "final": "inference.agents.function_tools",
     "load_reward": "envs.rewards",
+    "plan": "inference.agents.api",
+    "pure": "inference.agents.function_tools",
 }
 
 __all__ = [
     "DEPTH_SPACE",
+    "Action",
+    "Agent",
+    "AgentError",
+    "Call",
     "ControllerClient",
     "ControllerError",
     "Decision",
     "DepthEnv",
+    "Endpoint",
+    "FunctionAgent",
     "Mode",
+    "OpenAIAgent",
     "Outcome",
     "OutcomeBatch",
+    "PlanError",
     "Reward",
     "RewardError",
     "RewardInputs",
     "Snapshot",
     "SnapshotError",
+    "Step",
+    "ToolCalls",
+    "Trajectory",
     "Transition",
+    "Turn",
     "__version__",
+    "effectful",
+    "final",
     "load_reward",
+    "plan",
+    "pure",
 ]
 
 

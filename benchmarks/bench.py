@@ -13,6 +13,7 @@ NAMES: Final[dict[str, str]] = {
     "lossless": "whether outputs are those of the target alone, at any depth",
     "depth": "ours against every other policy of the depth, live or simulated",
     "slo": "who keeps what requests were promised, by load, live or simulated",
+    "plan": "who runs agents' plans ahead best, seconds against dollars, on recorded plans",
 }
 """Every benchmark, and what it answers."""
 
@@ -34,7 +35,7 @@ def run(
         seed: of everything random.
         progress: is told what happens.
         make: makes policies, the learned one among them: for ``depth``.
-        settings: further options of ``depth`` and ``slo``.
+        settings: further options of ``depth``, ``slo`` and ``plan``.
 
     Raises:
         ValueError: if there is no such benchmark, or an option makes no sense.
@@ -61,4 +62,9 @@ def run(
         from .slo.run import run as run_slo
 
         return run_slo(SloOptions(quick=quick, seed=seed, **settings), progress)
+    if name == "plan":
+        from .plan.options import PlanOptions
+        from .plan.run import run as run_plan
+
+        return run_plan(PlanOptions(quick=quick, seed=seed, **settings), progress)
     raise ValueError(f"no benchmark {name!r}; there are {', '.join(NAMES)}")

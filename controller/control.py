@@ -11,29 +11,37 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 
 from ..envs.rewards import RewardError
+from ..inference.agents.orders import check_plan_policy
 from ..inference.live_policy import check_policy
 from ..inference.wire import (
     TOPIC_KNOB,
     TOPIC_MODE,
+    TOPIC_PLAN_SNAPSHOT,
     TOPIC_POLICY,
     TOPIC_SNAPSHOT,
     Beat,
+    FromEngine,
     Knob,
     Mode,
+    PlanBeat,
     Report,
     SetMode,
     UsePolicy,
 )
+from ..policies.plan.state import MAX_AHEAD
 from ..policies.spaces import check_depth, check_speed
 from . import arguments as take
 from . import state
 from .fleet import Fleet
+from .plan.planners import Planners
 from .request import RefusedError, Request
 
 if TYPE_CHECKING:
+    from ..policies.plan.snapshot import PlanSnapshot
     from ..policies.snapshot import Snapshot
     from .hub import Hub
     from .learner import Learner
+    from .plan.learner import PlanLearner
 
 log = logging.getLogger("flyball")
 
@@ -46,10 +54,12 @@ class Control:
     Attributes:
         settings: what an operator set.
         fleet: the engines.
+        planners: the planners of agents.
 
     Args:
         hub: through which orders go out.
-        learner: what is learned and kept.
+        learner: what is learned of engines and kept.
+        plans: the same of planners.
         run: folder of the run; the settings are kept there.
         speed: the knob at the start; None for what the run had, else 0.5.
         clock: monotonic seconds.
@@ -59,16 +69,19 @@ class Control:
         self,
         hub: Hub,
         learner: Learner,
+        plans: PlanLearner,
         run: Path,
         speed: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.fleet = Fleet(hub, learner, clock)
+        self.planners = Planners(hub, plans, clock)
         self.settings = state.load(run) or state.Settings(speed=learner.state.speed)
         if speed is not None:
             self.settings.speed = check_speed(speed)
         self._hub = hub
         self._learner = learner
+        self._plans = plans
         self._run = run
         self._clock = clock
         self._started = clock()
@@ -76,12 +89,21 @@ class Control:
         self._commands = {name: getattr(self, f"_{name}") for name in COMMANDS}
         self._publish_all()
 
-    def hear(self, message: Report | Beat, queue: int = 0) -> None:
-        """Take what an engine says; ``queue`` messages waited together with it."""
+    def hear(self, message: FromEngine, queue: int = 0) -> None:
+        """Take what is said on the wire; ``queue`` messages waited together with it."""
         if isinstance(message, Beat):
             self.fleet.beat(message, queue)
-        else:
+        elif isinstance(message, Report):
             self.fleet.report(message)
+        elif isinstance(message, PlanBeat):
+            self.planners.beat(message)
+        else:
+            self.planners.report(message)
+
+    def tick(self) -> None:
+        """What time brings."""
+        self.fleet.tick()
+        self.planners.tick()
 
     def execute(self, request: Request) -> None:
         """Execute a command; it is answered now, or later if it has to wait."""
@@ -113,11 +135,17 @@ class Control:
             "last_refusal": self._hub.last_refusal,
             "learner": self._learner.summary(),
             "engines": self.fleet.status(),
+            "plan_learner": self._plans.summary(),
+            "planners": self.planners.status(),
         }
 
     def publish(self, snapshot: Snapshot) -> None:
         """Give every engine a snapshot."""
         self._hub.publish(TOPIC_SNAPSHOT, snapshot.to_bytes())
+
+    def publish_plan(self, snapshot: PlanSnapshot) -> None:
+        """Give every planner a snapshot."""
+        self._hub.publish(TOPIC_PLAN_SNAPSHOT, snapshot.to_bytes())
 
     # The commands; each returns its value, or LATER.
 
@@ -129,8 +157,7 @@ class Control:
         given = _take(request, take.KnobArguments)
         if not isinstance(given.speed, msgspec.UnsetType):
             self.settings.speed = _checked(check_speed, given.speed)
-            self._hub.order(TOPIC_KNOB, Knob(self.settings.speed))
-            self._learner.speed(self.settings.speed)
+            self._order_speed()
             self._save()
             log.info("speed %g", self.settings.speed)
         return {"speed": self.settings.speed}
@@ -148,7 +175,7 @@ class Control:
 
     def _mode(self, request: Request) -> dict[str, Any]:
         given = _take(request, take.ModeArguments)
-        engine = self.fleet.find(given.engine).name
+        engine = (self.planners.get(given.engine) or self.fleet.find(given.engine)).name
         self.settings.modes[engine] = given.mode
         self._order_mode(engine, given.mode)
         self._save()
@@ -157,25 +184,24 @@ class Control:
 
     def _policy(self, request: Request) -> dict[str, Any]:
         given = _take(request, take.PolicyArguments)
-        view = self.fleet.find(given.engine)
-        policy = _checked(lambda spec: check_policy(spec, view.info), given.policy)
-        self.settings.policies[view.name] = policy
-        self._order_policy(view.name, policy)
+        name, check = self._choosing(given.engine)
+        policy = _checked(check, given.policy)
+        self.settings.policies[name] = policy
+        self._order_policy(name, policy)
         self._save()
-        log.info("engine %s: policy %s", view.name, policy)
-        return {"engine": view.name, "policy": policy}
+        log.info("engine %s: policy %s", name, policy)
+        return {"engine": name, "policy": policy}
 
     def _pin(self, request: Request) -> dict[str, Any]:
         given = _take(request, take.PinArguments)
-        view = self.fleet.find(given.engine)
+        name, most = self._pinning(given.engine)
         if given.depth is None:
-            self.settings.pins.pop(view.name, None)
+            self.settings.pins.pop(name, None)
         else:
-            depth = _checked(lambda d: check_depth(d, view.info.k_max), given.depth)
-            self.settings.pins[view.name] = depth
+            self.settings.pins[name] = _checked(lambda d: check_depth(d, most), given.depth)
         self._save()
-        number = self.fleet.repin(view.name, given.depth)
-        return {"engine": view.name, "pin": number, "depth": given.depth}
+        number = self.fleet.repin(name, given.depth)
+        return {"engine": name, "pin": number, "depth": given.depth}
 
     def _step(self, request: Request) -> object:
         given = _take(request, take.StepArguments)
@@ -222,6 +248,22 @@ class Control:
 
     # What they are made of.
 
+    def _choosing(self, name: str | None) -> tuple[str, Callable[[str], str]]:
+        """Whose policy is meant, and what checks one for it."""
+        planner = self.planners.get(name)
+        if planner is not None:
+            return planner.name, check_plan_policy
+        view = self.fleet.find(name)
+        return view.name, lambda spec: check_policy(spec, view.info)
+
+    def _pinning(self, name: str | None) -> tuple[str, int]:
+        """What is to be pinned, and the greatest that it may be pinned to."""
+        planner = self.planners.get(name)
+        if planner is not None:
+            return planner.name, MAX_AHEAD
+        view = self.fleet.find(name)
+        return view.name, view.info.k_max
+
     def _described(self, number: int) -> dict[str, Any]:
         """A snapshot of the registry, for people; snapshots never change, so it is kept."""
         if number not in self._descriptions:
@@ -232,6 +274,11 @@ class Control:
                 return {"number": number, "error": str(e)}
         return self._descriptions[number]
 
+    def _order_speed(self) -> None:
+        self._hub.order(TOPIC_KNOB, Knob(self.settings.speed))
+        self._learner.speed(self.settings.speed)
+        self._plans.speed(self.settings.speed)
+
     def _order_mode(self, engine: str, mode: Mode) -> None:
         self._hub.order(TOPIC_MODE + engine.encode(), SetMode(engine, mode))
 
@@ -240,17 +287,18 @@ class Control:
 
     def _publish_all(self) -> None:
         """What holds now, for engines that were there before this controller."""
-        self._hub.order(TOPIC_KNOB, Knob(self.settings.speed))
-        self._learner.speed(self.settings.speed)
+        self._order_speed()
         for engine, mode in self.settings.modes.items():
             self._order_mode(engine, mode)
         for engine, policy in self.settings.policies.items():
             self._order_policy(engine, policy)
         for engine, depth in self.settings.pins.items():
             self.fleet.pin(engine, depth)
-        current = self._learner.current()
+        current, plan = self._learner.current(), self._plans.current()
         if current is not None:
             self.publish(current)
+        if plan is not None:
+            self.publish_plan(plan)
         self._save()
 
     def _save(self) -> None:

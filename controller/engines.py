@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from ..inference.attainment import Attained
+from ..inference.drafter_records import DrafterBeat
 from ..inference.wire import Beat, EngineInfo, Totals, check_engine_name
 from ..policies.prices import Prices
 from ..policies.slo import MOST_CLASSES, is_class_name
@@ -25,6 +26,8 @@ LIVE: Final = 3.0
 """Seconds without a beat after which an engine counts as gone."""
 
 MOST_ENGINES: Final = 256
+MOST_DRAFTERS: Final = 32
+_LONGEST: Final = 256  # characters of a drafter's name
 _HELD: Final = 256  # transitions kept of an engine that did not yet say who it is
 
 
@@ -53,6 +56,18 @@ def check_beat(beat: Beat) -> None:
     if max(scores, default=0.0) > 1.0:
         raise ValueError(f"scores of predicted survival must be in [0, 1], got {scores}")
     _check_slo(beat.slo)
+    _check_drafters(beat.drafters)
+
+
+def _check_drafters(drafters: dict[str, DrafterBeat]) -> None:
+    if len(drafters) > MOST_DRAFTERS or any(len(name) > _LONGEST for name in drafters):
+        raise ValueError(
+            f"there can be {MOST_DRAFTERS} drafters, with names of {_LONGEST} characters"
+        )
+    for beat in drafters.values():
+        figures = [f for f in msgspec.structs.astuple(beat) if isinstance(f, (int, float))]
+        if not all(math.isfinite(f) and f >= 0 for f in figures):
+            raise ValueError(f"figures of a drafter must be finite and not negative, got {figures}")
 
 
 def _check_slo(classes: dict[str, Attained]) -> None:

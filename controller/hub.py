@@ -13,12 +13,10 @@ import zmq
 from ..inference.wire import (
     MAX_MESSAGE,
     Address,
-    Beat,
     Command,
     FromController,
     FromEngine,
     Reply,
-    Report,
     UnknownSchemaError,
     WireError,
     decode,
@@ -52,7 +50,7 @@ class Pollable(Protocol):
 class Inbox:
     """What arrived since the last poll, in the order of arrival."""
 
-    messages: list[Report | Beat] = field(default_factory=list)
+    messages: list[FromEngine] = field(default_factory=list)
     commands: list[tuple[Peer, Command]] = field(default_factory=list)
 
 

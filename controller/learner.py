@@ -72,7 +72,9 @@ class Learner:
         profile = load_profile(settings.profile) if settings.profile else None
         self.times = StepTimes(settings.forgetting, profile, step_times)
         self.relabel = Relabel(settings.prices, load_reward(settings.reward or REWARD), self.times)
-        self.registry = Registry(run / SNAPSHOTS, settings.keep_snapshots, settings.keep_every)
+        self.registry: Registry[Snapshot] = Registry(
+            run / SNAPSHOTS, settings.keep_snapshots, settings.keep_every, load=Snapshot.load
+        )
         self.board = Board(run, vars(settings))
         self._fresh = 0  # transitions that the correction was not tested on yet
         self._publish_at = 0.0

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from ..policies.files import replace_file
-from ..policies.snapshot import Snapshot, SnapshotError
+from ..policies.snapshot import SnapshotError
 
 log = logging.getLogger(__name__)
 
@@ -22,18 +23,48 @@ class RegistryError(KeyError):
         return str(self.args[0])
 
 
-class Registry:
+class Numbered(Protocol):
+    """A snapshot, of whichever control point."""
+
+    @property
+    def meta(self) -> Any:
+        """What it says of itself, its ``number`` at least."""
+        ...
+
+    def save(self, path: Path) -> None:
+        """Write to a file, atomically."""
+        ...
+
+
+_Snapshot = TypeVar("_Snapshot", bound=Numbered)
+
+
+class Registry(Generic[_Snapshot]):
     """Snapshots ``00000042.safetensors`` in a folder, and a file ``current`` naming one.
 
     Numbers only grow, across restarts too. The newest ``keep`` stay, of the older ones every
     ``every``-th, and the current one always.
+
+    Args:
+        folder: made if it is not there.
+        keep: how many of the newest stay.
+        every: which of the older ones do.
+        load: reads a snapshot's file; raises ``SnapshotError``.
     """
 
-    def __init__(self, folder: Path, keep: int = 500, every: int = 100) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        keep: int = 500,
+        every: int = 100,
+        *,
+        load: Callable[[Path], _Snapshot],
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.keep = keep
         self.every = every
+        self._load = load
         self._numbers = sorted(
             int(path.stem) for path in folder.glob("*.safetensors") if path.stem.isdigit()
         )
@@ -51,7 +82,7 @@ class Registry:
         return list(self._numbers)
 
     @property
-    def current(self) -> Snapshot | None:
+    def current(self) -> _Snapshot | None:
         """The one in force."""
         return self._current
 
@@ -59,7 +90,7 @@ class Registry:
         """Numbers continue above this one, even if its file is gone."""
         self._next = max(self._next, number + 1)
 
-    def add(self, snapshot: Snapshot) -> None:
+    def add(self, snapshot: _Snapshot) -> None:
         """Store a snapshot numbered ``next_number`` and make it current.
 
         Raises:
@@ -74,7 +105,7 @@ class Registry:
         self._point(snapshot)
         self._prune()
 
-    def get(self, number: int) -> Snapshot:
+    def get(self, number: int) -> _Snapshot:
         """A snapshot by its number.
 
         Raises:
@@ -83,9 +114,9 @@ class Registry:
         """
         if number not in self._numbers:
             raise RegistryError(f"no snapshot {number!r}; there {_listed(self._numbers)}")
-        return Snapshot.load(self._path(number))
+        return self._load(self._path(number))
 
-    def promote(self, number: int) -> Snapshot:
+    def promote(self, number: int) -> _Snapshot:
         """Make a stored snapshot current again.
 
         Raises:
@@ -99,11 +130,11 @@ class Registry:
     def _path(self, number: int) -> Path:
         return self.folder / f"{number:08d}.safetensors"
 
-    def _point(self, snapshot: Snapshot) -> None:
+    def _point(self, snapshot: _Snapshot) -> None:
         replace_file(self.folder / "current", f"{snapshot.meta.number}\n".encode())
         self._current = snapshot
 
-    def _read_current(self) -> Snapshot | None:
+    def _read_current(self) -> _Snapshot | None:
         """The current one; if it cannot be used, the newest that can."""
         try:
             text = (self.folder / "current").read_text().strip()

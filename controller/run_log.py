@@ -57,7 +57,7 @@ class RunLog:
 
     run: Path
     state: LearnerState
-    registry: Registry
+    registry: Registry[Snapshot]
     rows: Rows
     times: StepTimes
 
@@ -78,7 +78,7 @@ class RunLog:
         times = StepTimes(LearnerSettings().forgetting)
         unpack_times(state, groups, times)
         rows = unpack_rows(state, groups["replay"])
-        return cls(run, state, Registry(run / SNAPSHOTS), rows, times)
+        return cls(run, state, Registry(run / SNAPSHOTS, load=Snapshot.load), rows, times)
 
     def snapshot(self, wanted: str) -> Snapshot:
         """A snapshot by its number in the registry, ``current``, or its file.

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from .learner import Learner
+    from .plan.learner import PlanLearner
 
 log = logging.getLogger("flyball")
 
@@ -114,9 +115,11 @@ class Service:
             self._closing.append(self._http.close)
             lock = RunLock(options.run)
             self._closing.insert(0, lock.release)
-            self._learner = _learner(options)
+            self._learner, self._plans = _learners(options)
             self._closing.insert(1, self._keep)
-            self._control = Control(self._hub, self._learner, options.run, options.speed)
+            self._control = Control(
+                self._hub, self._learner, self._plans, options.run, options.speed
+            )
         except BaseException:
             self._close()
             raise
@@ -167,7 +170,7 @@ class Service:
                 self._guarded("learning", self._learn)
         if time.monotonic() >= self._tick_due:
             self._tick_due = time.monotonic() + _TICK
-            self._guarded("housekeeping", self._control.fleet.tick)
+            self._guarded("housekeeping", self._control.tick)
 
     def _execute(self, request: Request) -> None:
         with _timed(f"the command {request.name[:16]}"):
@@ -190,6 +193,14 @@ class Service:
         if snapshot is not None:
             self._control.publish(snapshot)
         self._learner.keep()
+        self._learn_plans()
+
+    def _learn_plans(self) -> None:
+        self._plans.step(_SLICE)
+        snapshot = self._plans.publish()
+        if snapshot is not None:
+            self._control.publish_plan(snapshot)
+        self._plans.keep()
 
     def _reply(self, peer: Peer, call: int, value: Any, error: RefusedError | None) -> bool:
         reply = Reply(call, value) if error is None else Reply(call, error=str(error))
@@ -197,8 +208,9 @@ class Service:
 
     def _keep(self) -> None:
         """Write the last checkpoint and the last point in TensorBoard."""
-        self._guarded("the checkpoint", self._learner.checkpoint)
-        self._guarded("TensorBoard", self._learner.close)
+        for learner in (self._learner, self._plans):
+            self._guarded("the checkpoint", learner.checkpoint)
+            self._guarded("TensorBoard", learner.close)
 
     def _close(self) -> None:
         while self._closing:
@@ -220,11 +232,12 @@ def _timed(name: str) -> Iterator[None]:
         )
 
 
-def _learner(options: ServiceOptions) -> Learner:
-    """The learner; it imports torch, so it comes after everything that may be refused quickly."""
+def _learners(options: ServiceOptions) -> tuple[Learner, PlanLearner]:
+    """Engines' and planners'; torch comes with them, so after what may be refused quickly."""
     import torch
 
     from .learner import Learner
+    from .plan.learner import PlanLearner
     from .settings import LearnerSettings
 
     torch.set_num_threads(1)
@@ -238,4 +251,4 @@ def _learner(options: ServiceOptions) -> Learner:
         start=options.start,
         seed=options.seed,
     )
-    return Learner(settings, options.run)
+    return Learner(settings, options.run), PlanLearner(settings, options.run)

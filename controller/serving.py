@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..envs.rewards import load_reward
 from ..inference import identity, profile
+from ..inference.drafters.catalogue import parse as parse_drafters
 from ..inference.link import check_keys
 from ..inference.models import family
 from ..inference.settings import from_environment
@@ -55,6 +56,7 @@ class ServeOptions:
     extra: tuple[str, ...]
     guard: bool = True
     slo_classes: Path | None = None
+    drafters: str = ""
 
 
 def check(options: ServeOptions) -> tuple[EngineProcess, ControllerProcess | None]:
@@ -76,6 +78,7 @@ def check(options: ServeOptions) -> tuple[EngineProcess, ControllerProcess | Non
     check_extra(options.extra)
     if options.slo_classes is not None:
         _check_classes(options.slo_classes)
+    _check_worker(options)
     cores = find_cores(options.engine_cores)
     _check_profile(options, target, draft, cores)
     ports = [("the OpenAI API (--port)", "127.0.0.1", options.port)]
@@ -165,10 +168,27 @@ def _engine(
         cores=cores,
         dtype=options.dtype,
         slo_classes=options.slo_classes.resolve() if options.slo_classes else None,
+        drafters=_drafters(options),
         extra=list(options.extra),
         env=_environment(options),
         log=run / "engine.log",
     )
+
+
+def _drafters(options: ServeOptions) -> tuple[str, ...]:
+    if not options.drafters:
+        return ()
+    try:
+        return parse_drafters(options.drafters)
+    except ValueError as e:
+        raise ValueError(f"--drafters: {e}") from None
+
+
+def _check_worker(options: ServeOptions) -> None:
+    """Refuse another worker than the one that offers drafters."""
+    given = [word for word in options.extra if word.replace("_", "-").startswith("--worker-cls")]
+    if options.drafters and given:
+        raise ValueError(f"{given[0]} cannot be given to vLLM here: --drafters needs flyball's own")
 
 
 def _check_governor(engine: EngineProcess) -> None:

@@ -26,6 +26,8 @@ from ..policies.snapshot import Snapshot, SnapshotError
 from ..policies.spaces import CLASSES, DEPTH_SPACE, check_depth
 from ..policies.transition import Decision, Floats, Reason, Transition
 from .attainment import Attainment
+from .choosing import DrafterChooser
+from .drafter_records import DrafterRecords
 from .drafts import Drafts
 from .guard import Guard
 from .guard_state import GuardSettings, GuardState
@@ -73,6 +75,7 @@ class Governor:
         seed: of the exploration.
         guard: options of the guard; None for none.
         slo_classes: of objectives, that requests can name.
+        chooser: of drafters; None where vLLM's own drafts for all.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class Governor:
         seed: int | None = None,
         guard: GuardSettings | None = None,
         slo_classes: SloClasses = DEFAULT_CLASSES,
+        chooser: DrafterChooser | None = None,
     ) -> None:
         if interval < 1:
             raise ValueError(f"interval must be at least 1 engine step, not {interval}")
@@ -93,9 +97,11 @@ class Governor:
         self._prices = compute_prices(info.parameter_ratio)  # until a snapshot says others
         self.book = OrderBook(info, orders, seed)
         self.steps_per_interval = interval
-        self.hints = Hints(slo_classes)
+        self.chooser = chooser
+        self.hints = Hints(slo_classes, chooser.offered if chooser is not None else ())
         self.attainment = Attainment()
         self.drafts = Drafts()
+        self.drafters = DrafterRecords()
         self.planner = Planner(self.drafts.estimator)
         self.decisions = self.dropped = self.faults = 0
         self.last_fault = ""
@@ -317,6 +323,7 @@ class Governor:
             ignored=self.hints.ignored,
             last_ignored=self.hints.last_ignored,
             slo=self.attainment.counts(),
+            drafters=self.drafters.beats(),
         )
 
     def _guard_state(self, orders: Orders) -> GuardState:
@@ -444,6 +451,7 @@ class Governor:
         if not interval.complete:
             return
         self.drafts.add(interval.counts)
+        self.drafters.settle()
         if not interval.request_steps or not interval.following:
             return
         outcome = interval.outcome()

@@ -153,6 +153,18 @@ class Flight:
         self.launched = 0.0
         self.depth = 0
 
+    def correct(self, lengths: Sequence[int]) -> None:
+        """Say what was verified, where it turned out to be less than what was scheduled.
+
+        Args:
+            lengths: drafts verified of each decoding request.
+        """
+        counts = [0] * (MAX_DEPTH + 1)
+        for length in lengths:
+            counts[length] += 1
+        self.checked = checked_of(counts)
+        self.verified = len(self.requests) + sum(lengths)
+
     @property
     def mean_context(self) -> float:
         """Cached tokens of a decoding request, mean; 0 without any."""

@@ -1,4 +1,4 @@
-"""The engine's side of the wire: reports out, orders in, a beat twice a second."""
+"""The governed side of the wire: reports out, orders in, a beat twice a second."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Protocol
 
 import zmq
 
 from ..policies.snapshot import Snapshot, SnapshotError
-from ..policies.transition import Transition
 from .curve import ENGINE, SERVER, load_pair, load_public, secure_client
-from .orders import OrderBook
 from .wire import (
     TOPIC_KNOB,
     TOPIC_MODE,
@@ -22,9 +20,8 @@ from .wire import (
     TOPIC_POLICY,
     TOPIC_SNAPSHOT,
     Address,
-    Beat,
     FromController,
-    Report,
+    FromEngine,
     WireError,
     decode,
     encode,
@@ -38,38 +35,60 @@ QUEUE: Final = 2000
 _BEAT_MS: Final = 500
 
 
+class Book(Protocol):
+    """Takes orders, in the link's thread."""
+
+    def receive(self, order: Any) -> None:
+        """Take an order; one that cannot be followed is refused and counted."""
+        ...
+
+    def refuse(self, reason: str) -> None:
+        """Count something that was refused."""
+        ...
+
+
 class Link:
     """Sockets to one controller.
 
-    ``send`` belongs to the engine's thread and never blocks; everything else happens in a thread
-    of the link's own. A controller that is absent, late, slow or restarted changes nothing for
-    the engine: ZeroMQ reconnects, and the controller resends its last values.
+    ``send`` belongs to the thread of what is governed and never blocks; everything else happens
+    in a thread of the link's own. A controller that is absent, late, slow or restarted changes
+    nothing for the engine: ZeroMQ reconnects, and the controller resends its last values.
 
     Args:
         address: where the controller listens.
-        engine: name of this engine.
+        name: of this engine or planner.
         keys: folder of CURVE keys; needed beyond loopback.
+        topic: of the snapshots that it runs.
+        load: makes such a snapshot of what was published.
     """
 
-    def __init__(self, address: Address, engine: str, keys: Path | None = None) -> None:
+    def __init__(
+        self,
+        address: Address,
+        name: str,
+        keys: Path | None = None,
+        topic: bytes = TOPIC_SNAPSHOT,
+        load: Callable[[bytes], Any] = Snapshot.from_bytes,
+    ) -> None:
         check_keys(address, keys)
         self.address = address
-        self.engine = engine
+        self.name = name
         self._keys = keys
+        self._topic, self._load = topic, load
         self._context = zmq.Context()
         self._reports = self._push(QUEUE)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def send(self, transition: Transition) -> bool:
-        """Hand over a transition; False if the queue is full."""
+    def send(self, report: FromEngine) -> bool:
+        """Hand over a report; False if the queue is full."""
         try:
-            self._reports.send(encode(Report(self.engine, [transition])), zmq.NOBLOCK)
+            self._reports.send(encode(report), zmq.NOBLOCK)
         except zmq.Again:
             return False
         return True
 
-    def start(self, book: OrderBook, beat: Callable[[], Beat]) -> None:
+    def start(self, book: Book, beat: Callable[[], FromEngine]) -> None:
         """Begin to receive orders into the book, and to send beats."""
         self._thread = threading.Thread(
             target=self._run, args=(book, beat), name="flyball-link", daemon=True
@@ -95,14 +114,14 @@ class Link:
     def _subscribe(self) -> zmq.Socket[bytes]:
         socket = self._context.socket(zmq.SUB)
         secure_client(socket, self._keys)
-        own = self.engine.encode()
+        own = self.name.encode()
         mine = (TOPIC_MODE + own, TOPIC_PIN + own, TOPIC_POLICY + own)
-        for topic in (TOPIC_SNAPSHOT, TOPIC_KNOB, *mine):
+        for topic in (self._topic, TOPIC_KNOB, *mine):
             socket.setsockopt(zmq.SUBSCRIBE, topic)
         socket.connect(self.address.broadcast)
         return socket
 
-    def _run(self, book: OrderBook, beat: Callable[[], Beat]) -> None:
+    def _run(self, book: Book, beat: Callable[[], FromEngine]) -> None:
         orders, beats = self._subscribe(), self._push(4)
         try:
             while not self._stop.is_set():
@@ -113,13 +132,13 @@ class Link:
             orders.close(linger=0)
             beats.close(linger=0)
 
-    def _beat(self, beats: zmq.Socket[bytes], beat: Callable[[], Beat]) -> None:
+    def _beat(self, beats: zmq.Socket[bytes], beat: Callable[[], FromEngine]) -> None:
         try:
             beats.send(encode(beat()), zmq.NOBLOCK)
         except zmq.Again:
             return  # nobody listens; the next beat says it all again
 
-    def _drain(self, orders: zmq.Socket[bytes], book: OrderBook) -> None:
+    def _drain(self, orders: zmq.Socket[bytes], book: Book) -> None:
         """Take every order that is there."""
         while not self._stop.is_set():
             try:
@@ -127,9 +146,16 @@ class Link:
             except zmq.Again:
                 return
             try:
-                book.receive(read_order(frames))
+                book.receive(self._read(frames))
             except (WireError, SnapshotError) as e:
                 book.refuse(str(e))
+
+    def _read(self, frames: list[bytes]) -> Any:
+        """An order from the frames it was published in: topic and payload."""
+        if len(frames) != 2:
+            raise WireError(f"an order has a topic and a payload, not {len(frames)} frames")
+        topic, payload = frames
+        return self._load(payload) if topic == self._topic else decode(payload, FromController)
 
 
 def check_keys(address: Address, keys: Path | None) -> None:
@@ -150,22 +176,6 @@ def check_keys(address: Address, keys: Path | None) -> None:
             f"{address} is beyond loopback: give the engine its keys in FLYBALL_KEYS "
             "(made by `flyball keys DIR`)"
         )
-
-
-def read_order(frames: list[bytes]) -> FromController | Snapshot:
-    """An order from the frames it was published in: topic and payload.
-
-    Raises:
-        WireError: if it is not one.
-        SnapshotError: if it is a snapshot that must not be used.
-    """
-    if len(frames) != 2:
-        raise WireError(f"an order has a topic and a payload, not {len(frames)} frames")
-    topic, payload = frames
-    if topic == TOPIC_SNAPSHOT:
-        return Snapshot.from_bytes(payload)
-    order: FromController = decode(payload, FromController)
-    return order
 
 
 def default_engine_name() -> str:

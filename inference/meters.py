@@ -24,9 +24,9 @@ class Meters:
         self.per_request = 1.0
         self.prefill = 0.0
         self._since = 0.0
-        self._decided = _Durations()
-        self._prepared = _Durations()
-        self._planned = _Durations()
+        self._decided = Durations()
+        self._prepared = Durations()
+        self._planned = Durations()
 
     def step(self, flight: Flight, seconds: float, emitted: int, finished: int) -> None:
         """One engine step."""
@@ -85,7 +85,7 @@ class Meters:
         return self._prepared.percentiles()
 
 
-class _Durations:
+class Durations:
     """The last 1,024 durations. A list, as one thread writes while another reads."""
 
     def __init__(self) -> None:
@@ -93,6 +93,7 @@ class _Durations:
         self._count = 0
 
     def add(self, nanoseconds: int) -> None:
+        """Take a duration."""
         self._nanoseconds[self._count & 1023] = nanoseconds
         self._count += 1
 

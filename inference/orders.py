@@ -1,43 +1,129 @@
-"""What the controller asked of an engine, validated."""
+"""What the controller asked of whatever is governed, validated."""
 
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
 
 from ..policies.runner import Runner
 from ..policies.snapshot import Snapshot, SnapshotError
 from ..policies.spaces import check_depth, check_speed
 from .live_policy import KeptPolicies, LivePolicy
-from .wire import LEARNED, EngineInfo, FromController, Knob, Mode, Pin, SetMode, UsePolicy
+from .wire import LEARNED, EngineInfo, Knob, Mode, Pin, SetMode, UsePolicy
 
 log = logging.getLogger("flyball")
 
 
-@dataclass(frozen=True, slots=True)
-class Orders:
-    """What holds now.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What holds now, whatever is governed.
 
     Attributes:
         speed: the knob, in [0, 1].
         mode: what the governor does with its decisions.
         pin: the last one, released or not.
-        runner: the snapshot, ready to run.
-        policy: a policy of the catalogue that decides instead of it, if one does.
         serial: grows with every order that takes effect at once (all but snapshots).
     """
 
     speed: float = 0.5
     mode: Mode = Mode.APPLY
     pin: Pin | None = None
-    runner: Runner | None = None
-    policy: LivePolicy | None = None
     serial: int = 0
 
     @property
     def pinned(self) -> int | None:
-        """The depth set from outside, if one is."""
+        """What was set from outside, if anything was."""
         return self.pin.depth if self.pin is not None else None
+
+
+_Standing = TypeVar("_Standing", bound=Standing)
+
+
+class Book(ABC, Generic[_Standing]):
+    """Takes orders in the link's thread; the governor reads ``orders`` in its own.
+
+    Args:
+        name: of what is governed.
+        orders: what holds until the controller says otherwise.
+    """
+
+    def __init__(self, name: str, orders: _Standing) -> None:
+        self.orders = orders
+        self.refused = 0
+        self.last_refusal = ""
+        self._name = name
+
+    def receive(self, order: Any) -> None:
+        """Take an order or a snapshot; one that cannot be followed is refused and counted."""
+        try:
+            if isinstance(order, Knob):
+                self._change(speed=check_speed(order.speed))
+            elif isinstance(order, SetMode | Pin | UsePolicy):
+                if order.engine == self._name:
+                    self._own(order)
+            else:
+                self.orders = self._with(order)
+        except ValueError as e:
+            self.refuse(str(e))
+
+    def refuse(self, reason: str) -> None:
+        """Count something that was refused."""
+        self.refused += 1
+        self.last_refusal = f"refused: {reason}"
+        log.warning("refused: %s", reason)
+
+    @abstractmethod
+    def _with(self, snapshot: Any) -> _Standing:
+        """The orders with a snapshot in force.
+
+        Raises:
+            ValueError: it cannot be used.
+        """
+
+    @abstractmethod
+    def _policy(self, spec: str) -> object:
+        """A policy of the catalogue, made ready; None for what is learned.
+
+        Raises:
+            ValueError: there is none of that name, or it cannot be used.
+        """
+
+    @abstractmethod
+    def _check_pin(self, value: int) -> None:
+        """Refuse a pin that cannot be followed.
+
+        Raises:
+            ValueError: saying what it may be.
+        """
+
+    def _own(self, order: SetMode | Pin | UsePolicy) -> None:
+        if isinstance(order, SetMode):
+            self._change(mode=order.mode)
+        elif isinstance(order, UsePolicy):
+            self._change(policy=self._policy(order.policy))
+        else:
+            if order.depth is not None:
+                self._check_pin(order.depth)
+            self._change(pin=order)
+
+    def _change(self, **change: object) -> None:
+        now = self.orders
+        self.orders = replace(now, **change, serial=now.serial + 1)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orders(Standing):
+    """What holds now for an engine's depth.
+
+    Attributes:
+        runner: the snapshot, ready to run.
+        policy: a policy of the catalogue that decides instead of it, if one does.
+    """
+
+    runner: Runner | None = None
+    policy: LivePolicy | None = None
 
     @property
     def version(self) -> int:
@@ -57,8 +143,8 @@ class Orders:
         return LEARNED if self.policy is None else self.policy.spec
 
 
-class OrderBook:
-    """Takes orders in the link's thread; the governor reads ``orders`` in the engine's.
+class OrderBook(Book[Orders]):
+    """Orders of an engine.
 
     Args:
         info: who the engine is.
@@ -69,46 +155,21 @@ class OrderBook:
     def __init__(
         self, info: EngineInfo, orders: Orders | None = None, seed: int | None = None
     ) -> None:
-        self.orders = orders or Orders()
-        self.refused = 0
-        self.last_refusal = ""
+        super().__init__(info.engine, orders or Orders())
         self._info = info
         self._policies = KeptPolicies(info, seed)
         if self.orders.runner is not None:
             self._prepare(self.orders.runner.snapshot)
 
-    def receive(self, order: FromController | Snapshot) -> None:
-        """Take an order; one that cannot be followed is refused and counted."""
-        try:
-            if isinstance(order, Snapshot):
-                self._prepare(order)
-                self.orders = replace(self.orders, runner=Runner(order))
-            elif isinstance(order, Knob):
-                self._change(speed=check_speed(order.speed))
-            elif order.engine == self._info.engine:
-                self._own(order)
-        except ValueError as e:
-            self.refuse(str(e))
+    def _with(self, snapshot: Snapshot) -> Orders:
+        self._prepare(snapshot)
+        return replace(self.orders, runner=Runner(snapshot))
 
-    def refuse(self, reason: str) -> None:
-        """Count something that was refused."""
-        self.refused += 1
-        self.last_refusal = f"refused: {reason}"
-        log.warning("refused: %s", reason)
+    def _policy(self, spec: str) -> LivePolicy | None:
+        return self._policies.get(spec)
 
-    def _own(self, order: SetMode | Pin | UsePolicy) -> None:
-        if isinstance(order, SetMode):
-            self._change(mode=order.mode)
-        elif isinstance(order, UsePolicy):
-            self._change(policy=self._policies.get(order.policy))
-        else:
-            if order.depth is not None:
-                check_depth(order.depth, self._info.k_max)
-            self._change(pin=order)
-
-    def _change(self, **change: object) -> None:
-        now = self.orders
-        self.orders = replace(now, **change, serial=now.serial + 1)  # type: ignore[arg-type]
+    def _check_pin(self, value: int) -> None:
+        check_depth(value, self._info.k_max)
 
     def _prepare(self, snapshot: Snapshot) -> None:
         """Check a snapshot; its step times and prices are the latest there are."""

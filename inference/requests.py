@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from typing import Final
 
 from ..policies.slo import DEFAULT_CLASSES, NO_SLO, Slo, SloClasses, SloError, show
 from ..policies.spaces import BEHAVIOURS, CLASSES, check_speed
 from ..policies.survival import SurvivalEstimator
 from .attainment import lost, missed
+from .drafters.drafter import Owner
 from .objectives import ARGUMENTS, resolve
 
 CLASS_HINT: Final = "flyball_class"
 SPEED_HINT: Final = "flyball_speed"
+TENANT_HINT: Final = "flyball_tenant"
+SESSION_HINT: Final = "flyball_session"
+DRAFTER_HINT: Final = "flyball_drafter"
 _OURS: Final = "flyball_"
 
 NAMED: Final = CLASSES - len(BEHAVIOURS)
 """Classes that requests can name."""
+
+LONGEST_NAME: Final = 256
+"""Characters of a tenant's or a session's name. A longer one is not cut: two could be one then."""
 
 FRESH, HARD, MIXED, EASY = range(len(BEHAVIOURS))
 """Slots of the behaviours."""
@@ -57,11 +65,16 @@ class RequestState:
         missed: the objective that cannot be met any more, "ttft", "tpot" or "deadline"; "" while
             all can.
         open_ended: whether the API server may end it, at a stop string, before the engine would.
+        owner: whose it is; None if it says so in a way that makes no sense: what it holds is then
+            kept from every drafter that remembers.
+        wanted: the drafter that it asks for; "" for none in particular.
+        drafter: who drafts for it in the step that was scheduled last; "" before the first.
     """
 
     __slots__ = (
         *("accepted", "arrived", "deviation", "emitted", "expected", "first", "frailty"),
         *("last", "promised", "missed", "named", "open_ended", "slo", "slot", "speed", "tried"),
+        *("drafter", "owner", "wanted"),
     )
 
     def __init__(self, named: int | None, speed: float | None, slo: Slo = NO_SLO) -> None:
@@ -80,6 +93,8 @@ class RequestState:
         self.promised = (slo.ttft, slo.tpot, slo.deadline, self.arrived)
         self.missed = ""
         self.open_ended = False
+        self.owner: Owner | None = Owner()
+        self.wanted = self.drafter = ""
 
     def emit(self, tokens: int, at: float) -> None:
         """Output tokens came, at least one.
@@ -155,14 +170,16 @@ class ClassNames:
 class Hints:
     """Takes what requests say of themselves in their ``vllm_xargs``.
 
-    ``flyball_class`` names a request's class, ``flyball_speed`` its speed in [0, 1], and
-    ``objectives.ARGUMENTS`` its objectives, which the API server refuses if they make no sense
-    (``vllm.slo_middleware``) where it is told to. Here, a hint must never fail a request: one that
-    cannot be followed is as if it were not there, and counted. So is a misspelt one: what else
+    ``flyball_class`` names a request's class, ``flyball_speed`` its speed in [0, 1],
+    ``flyball_tenant`` and ``flyball_session`` whose it is, ``flyball_drafter`` who is to draft for
+    it, and ``objectives.ARGUMENTS`` its objectives, which the API server refuses if they make no
+    sense (``vllm.slo_middleware``) where it is told to. Here, a hint must never fail a request: one
+    that cannot be followed is as if it were not there, and counted. So is a misspelt one: what else
     begins with ``flyball_``.
 
     Args:
         classes: of objectives.
+        drafters: that the engine offers.
 
     Attributes:
         names: of the classes.
@@ -170,8 +187,9 @@ class Hints:
         last_ignored: why the latest of them was not, for people; "" before the first.
     """
 
-    def __init__(self, classes: SloClasses = DEFAULT_CLASSES) -> None:
+    def __init__(self, classes: SloClasses = DEFAULT_CLASSES, drafters: Sequence[str] = ()) -> None:
         self._classes = classes
+        self._drafters = drafters
         self.names = ClassNames()
         self.ignored = 0
         self.last_ignored = ""
@@ -183,7 +201,9 @@ class Hints:
         for name in arguments:
             if str(name).startswith(_OURS) and name not in _HINTS:
                 self._ignore(str(name), arguments[name], f"is none of {', '.join(_HINTS)}")
-        return RequestState(self._named(arguments), self._speed(arguments), self._slo(arguments))
+        state = RequestState(self._named(arguments), self._speed(arguments), self._slo(arguments))
+        state.owner, state.wanted = self._owner(arguments), self._drafter(arguments)
+        return state
 
     def _named(self, arguments: dict[str, object]) -> int | None:
         if CLASS_HINT not in arguments:
@@ -207,6 +227,26 @@ class Hints:
             self._ignore(SPEED_HINT, arguments[SPEED_HINT], "must be a number in [0, 1]")
             return None
 
+    def _owner(self, arguments: dict[str, object]) -> Owner | None:
+        names = {}
+        for hint in (TENANT_HINT, SESSION_HINT):
+            name = names[hint] = arguments.get(hint, "")
+            if not (isinstance(name, str) and len(name) <= LONGEST_NAME):
+                self._ignore(hint, name, f"must be a text of at most {LONGEST_NAME} characters")
+                return None
+        return Owner(str(names[TENANT_HINT]), str(names[SESSION_HINT]))
+
+    def _drafter(self, arguments: dict[str, object]) -> str:
+        name = arguments.get(DRAFTER_HINT, "")
+        if name == "" or name in self._drafters:
+            return str(name)
+        offered = ", ".join(self._drafters)
+        reason = (
+            f"is none of {offered}" if offered else "is of no use: this engine offers no choice"
+        )
+        self._ignore(DRAFTER_HINT, name, reason)
+        return ""
+
     def _slo(self, arguments: dict[str, object]) -> Slo:
         asked = {name: arguments[name] for name in ARGUMENTS if name in arguments}
         for name, value in list(asked.items()):
@@ -225,4 +265,7 @@ class Hints:
         self.last_ignored = why
 
 
-_HINTS: Final = (CLASS_HINT, SPEED_HINT, *ARGUMENTS)
+_HINTS: Final = (
+    *(CLASS_HINT, SPEED_HINT, TENANT_HINT, SESSION_HINT, DRAFTER_HINT),
+    *ARGUMENTS,
+)

@@ -13,6 +13,7 @@ from ..policies.runner import Runner
 from ..policies.slo import DEFAULT_CLASSES, SloClasses, load_classes
 from ..policies.snapshot import Snapshot
 from ..policies.spaces import check_speed
+from .drafters.catalogue import parse as parse_drafters
 from .guard_state import GuardSettings
 from .link import default_engine_name
 from .orders import Orders
@@ -43,6 +44,9 @@ class GovernorSettings:
             explore after the first 200, default 0.15. None for no guard.
         slo_classes: FLYBALL_SLO_CLASSES, a TOML file of SLO classes; by default those of
             ``policies.slo``.
+        drafters: FLYBALL_DRAFTERS, names with commas, such as ``draft,ngram,suffix``, the default
+            first; empty for vLLM's own drafter alone.
+        drafter: FLYBALL_DRAFTER, the default if it is another, or ``random``.
     """
 
     controller: Address | None
@@ -57,6 +61,8 @@ class GovernorSettings:
     seed: int | None
     guard: GuardSettings | None
     slo_classes: SloClasses
+    drafters: tuple[str, ...] = ()
+    drafter: str | None = None
 
     def orders(self) -> Orders:
         """What holds until the controller says otherwise.
@@ -88,7 +94,18 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> GovernorSetting
         seed=_read("FLYBALL_SEED", _natural, environ),
         guard=_guard(environ),
         slo_classes=slo_classes(environ),
+        drafters=drafters(environ),
+        drafter=environ.get("FLYBALL_DRAFTER") or None,
     )
+
+
+def drafters(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """The drafters that an engine is to offer; empty for vLLM's own alone.
+
+    Raises:
+        ValueError: naming the variable and what it may say.
+    """
+    return _default(_read("FLYBALL_DRAFTERS", parse_drafters, environ), ())
 
 
 def slo_classes(environ: Mapping[str, str] = os.environ) -> SloClasses:

@@ -1,10 +1,11 @@
 """The messages between engines, controller and clients, and the sockets they travel on.
 
-One address names a controller. From its port P: engines PUSH ``Report`` and ``Beat`` to P; the
-controller PUBlishes ``Snapshot`` bytes, ``Knob``, ``SetMode``, ``UsePolicy`` and ``Pin`` on P + 1
-(XPUB, every topic's last value resent to late joiners), each as two frames, topic and payload;
-commands go to P + 2 (ROUTER / DEALER), and every one is answered. Messages are MessagePack, each
-with a schema number; weights are safetensors. Never pickle.
+One address names a controller. From its port P: engines PUSH ``Report`` and ``Beat`` to P, and
+planners of agents ``PlanReport`` and ``PlanBeat``; the controller PUBlishes snapshots' bytes,
+``Knob``, ``SetMode``, ``UsePolicy`` and ``Pin`` on P + 1 (XPUB, every topic's last value resent to
+late joiners), each as two frames, topic and payload; commands go to P + 2 (ROUTER / DEALER), and
+every one is answered. Messages are MessagePack, each with a schema number; weights are
+safetensors. Never pickle.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from ..policies.transition import Transition
+from .agents.messages import PlannerInfo, PlanTotals
 from .attainment import Attained
+from .drafter_records import DrafterBeat
 from .guard_state import GuardState
 
 SCHEMA: Final = 3
@@ -25,6 +28,7 @@ DEFAULT_ADDRESS: Final = "tcp://127.0.0.1:5757"
 MAX_MESSAGE: Final = 32 << 20
 
 TOPIC_SNAPSHOT: Final = b"snapshot"
+TOPIC_PLAN_SNAPSHOT: Final = b"plan-snapshot"
 TOPIC_KNOB: Final = b"knob"
 TOPIC_MODE: Final = b"mode/"
 TOPIC_PIN: Final = b"pin/"
@@ -153,6 +157,7 @@ class Beat(msgspec.Struct, frozen=True, tag="beat", tag_field="kind", kw_only=Tr
         ignored: hints of requests that were not followed, since start.
         last_ignored: why the latest of them was not, for people.
         slo: what became of requests with objectives, since start, by SLO class; "" for none.
+        drafters: how each drafter fares, by its name; empty where vLLM's own is the only one.
     """
 
     info: EngineInfo
@@ -183,6 +188,66 @@ class Beat(msgspec.Struct, frozen=True, tag="beat", tag_field="kind", kw_only=Tr
     ignored: int = 0
     last_ignored: str = ""
     slo: dict[str, Attained] = {}
+    drafters: dict[str, DrafterBeat] = {}
+    schema: int = SCHEMA
+
+
+class PlanReport(msgspec.Struct, frozen=True, tag="plan-report", tag_field="kind"):
+    """Transitions of one run of a planner, oldest first: columns as ``columns_of`` makes them."""
+
+    planner: str
+    columns: dict[str, bytes]
+    schema: int = SCHEMA
+
+
+class PlanBeat(msgspec.Struct, frozen=True, tag="plan-beat", tag_field="kind", kw_only=True):
+    """A planner's state, sent every half second whatever it does.
+
+    Attributes:
+        info: who it is.
+        at: seconds since the epoch.
+        mode: mode in force.
+        speed: knob in force.
+        version: snapshot in force; 0 for none.
+        pin: pin in force; 0 for none.
+        policy: policy in force, ``learned`` or a specification of the catalogue.
+        running: tasks that run.
+        in_flight: calls that run.
+        ahead: steps ahead, of the latest decision.
+        decisions: decisions since start.
+        dropped: reports dropped because the queue was full, since start.
+        refused: messages from the controller that were refused, since start.
+        faults: faults of the governor since start.
+        last_fault: the latest fault or refusal, for people.
+        decide_us_p50: median of the time that a decision takes, microseconds.
+        decide_us_p99: 99th percentile of the same.
+        survival_brier: Brier score of predicted matches; None before the first.
+        survival_ece: expected calibration error of the same.
+        aheads: decisions by the number of steps ahead, since start.
+        totals: of all runs since start.
+    """
+
+    info: PlannerInfo
+    at: float
+    mode: Mode
+    speed: float
+    version: int
+    pin: int
+    policy: str
+    running: int
+    in_flight: int
+    ahead: int
+    decisions: int
+    dropped: int
+    refused: int
+    faults: int
+    last_fault: str
+    decide_us_p50: float
+    decide_us_p99: float
+    survival_brier: float | None = None
+    survival_ece: float | None = None
+    aheads: tuple[int, ...] = ()
+    totals: PlanTotals = msgspec.field(default_factory=PlanTotals)
     schema: int = SCHEMA
 
 
@@ -194,7 +259,7 @@ class Knob(msgspec.Struct, frozen=True, tag="knob", tag_field="kind"):
 
 
 class SetMode(msgspec.Struct, frozen=True, tag="mode", tag_field="kind"):
-    """The mode of one engine."""
+    """The mode of one engine or planner."""
 
     engine: str
     mode: Mode
@@ -203,6 +268,8 @@ class SetMode(msgspec.Struct, frozen=True, tag="mode", tag_field="kind"):
 
 class Pin(msgspec.Struct, frozen=True, tag="pin", tag_field="kind"):
     """A depth set from outside for one engine, until the next pin; None lets it go.
+
+    For a planner it is the number of steps ahead.
 
     ``number`` grows with every pin, and is echoed in the decisions made under it.
     """
@@ -214,7 +281,7 @@ class Pin(msgspec.Struct, frozen=True, tag="pin", tag_field="kind"):
 
 
 class UsePolicy(msgspec.Struct, frozen=True, tag="policy", tag_field="kind"):
-    """The policy of one engine: as ``make_policy`` takes it, or ``learned`` (or "")."""
+    """The policy of one engine or planner: as ``make_policy`` takes it, or ``learned`` (or "")."""
 
     engine: str
     policy: str
@@ -239,7 +306,7 @@ class Reply(msgspec.Struct, frozen=True, tag="reply", tag_field="kind"):
     schema: int = SCHEMA
 
 
-FromEngine = Report | Beat
+FromEngine = Report | Beat | PlanReport | PlanBeat
 FromController = Knob | SetMode | Pin | UsePolicy
 Message = TypeVar("Message")
 

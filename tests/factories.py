@@ -13,6 +13,7 @@ from random import Random
 import numpy as np
 from flyball.controller.learner import Learner
 from flyball.inference.attainment import Attained
+from flyball.inference.drafter_records import DrafterBeat
 from flyball.inference.guard_state import GuardState
 from flyball.inference.wire import Beat, EngineInfo, Mode, Totals
 from flyball.policies.prices import Prices, compute_prices
@@ -234,6 +235,7 @@ def beat(
     ignored: int = 0,
     last_ignored: str = "",
     slo: dict[str, Attained] | None = None,
+    drafters: dict[str, DrafterBeat] | None = None,
 ) -> Beat:
     """An engine's state in the middle of a load."""
     return Beat(
@@ -261,6 +263,7 @@ def beat(
         ignored=ignored,
         last_ignored=last_ignored,
         slo=slo or {},
+        drafters=drafters or {},
     )
 
 

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import logging
 import math
+import pickle
 from collections import deque
 from collections.abc import Callable
 from random import Random
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from flyball.inference.choosing import DrafterChooser
+from flyball.inference.drafters.catalogue import NONE
+from flyball.inference.drafters.drafter import Owner
+from flyball.inference.drafters.exchange import ASSIGNMENT, DRAFTED, Drafted
+from flyball.inference.drafters.pool import DrafterState
+from flyball.inference.drafters.scoring import Score
 from flyball.inference.governor import Governor
 from flyball.inference.interval import Flight
 from flyball.inference.plan import Plan
@@ -22,7 +30,7 @@ from hypothesis import strategies as st
 
 def scheduler(method: str | None = "draft_model", ranks: int = 1) -> SimpleNamespace:
     """As much of vLLM's scheduler as is looked at before anything is governed."""
-    speculation = SimpleNamespace(method=method) if method else None
+    speculation = SimpleNamespace(method=method, model="m") if method else None
     parallel = SimpleNamespace(data_parallel_size=ranks)
     config = SimpleNamespace(speculative_config=speculation, parallel_config=parallel)
     return SimpleNamespace(vllm_config=config, num_spec_tokens=6 if method else 0)
@@ -239,3 +247,72 @@ def test_a_part_of_what_is_computed_anew_is_no_decoding_however_short() -> None:
     output = SimpleNamespace(scheduled_spec_decode_tokens={}, num_scheduled_tokens={"r": 1, "a": 1})
     flight = queue().adapter._flight(scheduler, output)  # type: ignore[arg-type]
     assert (list(flight.requests), flight.verified, flight.prefill) == (["a"], 1, 1)
+
+
+def offering(default: str | None = None) -> Queue:
+    """The queue of an engine that offers drafters."""
+    seen = queue()
+    governor = Governor(
+        seen.adapter.governor.info, lambda _: True, chooser=DrafterChooser(("draft", "x"), default)
+    )
+    seen.adapter = Adapter(governor, None, 8)
+    for known in (*seen.running, *seen.waiting):
+        seen.adapter.admit(known)
+    return seen
+
+
+def output(tokens: dict[str, int], drafts: dict[str, int], fresh: tuple[str, ...] = ()) -> Any:
+    """As much of what vLLM has scheduled as is looked at."""
+    return SimpleNamespace(
+        num_scheduled_tokens=tokens,
+        scheduled_spec_decode_tokens={r: [-1] * n for r, n in drafts.items()},
+        scheduled_new_reqs=[SimpleNamespace(req_id=r) for r in fresh],
+        num_invalid_spec_tokens={"b": 1},
+        finished_req_ids=set(),
+        total_num_scheduled_tokens=sum(tokens.values()),
+    )
+
+
+def test_a_step_tells_who_drafts_and_whose_new_requests_are() -> None:
+    seen = offering()
+    seen.adapter._state("b").wanted = "x"
+    seen.adapter._state("x").owner = Owner("t", "s")
+    seen.adapter._state("y").owner = None
+    step = output({"a": 1, "b": 1, "x": 5, "y": 5}, {}, ("x", "y"))
+    seen.adapter._assigner.assign(step)
+    assignment = getattr(step, ASSIGNMENT)
+    assert assignment.drafters == {"a": "draft", "b": "x", "x": "draft", "y": "draft"}
+    assert assignment.owners == {"x": Owner("t", "s")}
+    assert pickle.loads(pickle.dumps(step.flyball_assignment)) == assignment
+    without = output({"a": 1}, {})
+    queue().adapter._assigner.assign(without)
+    assert not hasattr(without, ASSIGNMENT)
+
+
+def test_placeholders_of_requests_that_nobody_drafted_for_are_taken_back() -> None:
+    seen = offering()
+    seen.adapter._state("b").wanted = NONE
+    seen.adapter._assigner.assign(output({"a": 1, "b": 1}, {}))
+    seen.begin(3)
+    assert seen.drafts == [DRAFTS, [], [], DRAFTS]
+
+
+def test_what_drafters_tell_is_counted_by_drafter_and_corrects_the_step() -> None:
+    seen = offering()
+    states = {name: seen.adapter._state(name) for name in "ab"}
+    flight = Flight(dict(states), [2, 2, 2, 1, 0, 0, 0, 0], 0, 0, 0)
+    result = SimpleNamespace(
+        sampled_token_ids=[[1, 2], [3, 4]], req_id_to_index={"a": 0, "b": 1, "p": 0}
+    )
+    verified = {"a": ("x", 2), "b": ("draft", 3), "p": ("x", 0)}
+    setattr(result, DRAFTED, Drafted(verified, [Score("x", "b", 4, 4)], {"x": DrafterState(9)}))
+    step = output({"a": 4, "b": 4}, {"a": 3, "b": 3})
+    assert seen.adapter._assigner.told(flight, step, result) == {"a": 2, "b": 3, "p": 0}
+    assert (flight.checked[:4], flight.verified) == ([2, 2, 1, 0], 7)
+    records = seen.adapter.governor.drafters
+    records.settle()
+    beats = seen.adapter.governor.beat().drafters
+    assert (beats["x"].verified, beats["x"].accepted, beats["x"].asked) == (2, 1, 9)
+    assert (beats["x"].scored_tokens, beats["x"].scored_accepted) == (4, 4)
+    assert (beats["draft"].verified, beats["draft"].accepted) == (2, 1)  # one was vetoed
+    assert seen.adapter._assigner.told(flight, step, SimpleNamespace()) is None

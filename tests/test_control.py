@@ -13,6 +13,7 @@ from flyball.controller.control import COMMANDS, Control
 from flyball.controller.engines import MOST_ENGINES, WINDOW
 from flyball.controller.hub import Hub
 from flyball.controller.learner import Learner
+from flyball.controller.plan.learner import PlanLearner
 from flyball.controller.request import RefusedError, Request
 from flyball.controller.settings import LearnerSettings
 from flyball.controller.steps import LEASE
@@ -33,7 +34,8 @@ class Desk:
         self.run = run
         self.hub = Hub(Address("127.0.0.1", free_ports(3)))
         self.learner = Learner(LearnerSettings(**settings), run)
-        self.control = Control(self.hub, self.learner, run, clock=lambda: self.now)
+        self.plans = PlanLearner(LearnerSettings(**settings), run)
+        self.control = Control(self.hub, self.learner, self.plans, run, clock=lambda: self.now)
 
     def ask(self, name: str, **arguments: Any) -> Any:
         """A command's value; raises its refusal."""
@@ -120,7 +122,7 @@ def test_settings_hold_over_a_restart(desk: Desk) -> None:
     assert again.last(b"mode/engine-0") == SetMode("engine-0", Mode.SHADOW)
     assert again.last(b"policy/engine-0") == UsePolicy("engine-0", "hysteresis")
     assert again.last(b"pin/engine-0").depth == 2
-    told = Control(again.hub, again.learner, desk.run, speed=0.0)
+    told = Control(again.hub, again.learner, again.plans, desk.run, speed=0.0)
     assert told.settings.speed == 0.0
     again.close()
 

@@ -24,6 +24,17 @@ def test_without_variables_the_governor_works_alone() -> None:
     assert settings.guard == GuardSettings()
     assert from_environment({"FLYBALL_GUARD": "off"}).guard is None
     assert settings.slo_classes is DEFAULT_CLASSES
+    assert (settings.drafters, settings.drafter) == ((), None)
+
+
+def test_reads_drafters() -> None:
+    settings = from_environment(
+        {"FLYBALL_DRAFTERS": "ngram,draft,mine.place:build", "FLYBALL_DRAFTER": "random"}
+    )
+    assert settings.drafters == ("ngram", "draft", "mine.place:build")
+    assert settings.drafter == "random"
+    with pytest.raises(ValueError, match=r"FLYBALL_DRAFTERS=n-gram: no drafter is called 'n-gram'"):
+        from_environment({"FLYBALL_DRAFTERS": "n-gram"})
 
 
 def test_reads_every_variable(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from flyball.controller.control import Control
 from flyball.controller.http import LARGEST_BODY, HttpError, HttpServer, parse_http
 from flyball.controller.hub import Hub
 from flyball.controller.learner import Learner
+from flyball.controller.plan.learner import PlanLearner
 from flyball.controller.request import Mailbox
 from flyball.controller.settings import LearnerSettings
 from flyball.inference.wire import Address
@@ -27,7 +28,8 @@ class Running:
         first = free_ports(4)
         self.hub = Hub(Address("127.0.0.1", first))
         self.learner = Learner(LearnerSettings(first_snapshot=8, publish_seconds=0.0), run)
-        self.control = Control(self.hub, self.learner, run)
+        plans = PlanLearner(LearnerSettings(), run)
+        self.control = Control(self.hub, self.learner, plans, run)
         self.mailbox = Mailbox()
         self.hub.watch(self.mailbox)
         self.server = HttpServer(Address("127.0.0.1", first + 3), self.mailbox)

@@ -18,6 +18,7 @@ from flyball.inference.wire import (
     Knob,
     Mode,
     Pin,
+    Report,
     SetMode,
     UsePolicy,
     decode,
@@ -38,6 +39,7 @@ TRANSITION = Transition(
     Outcome(0.1, 8, 0.1, 8, 12, 16, 24, 0, 80, 0, *((8,) * 2 + (0,) * 6,) * 2, (4,) + (0,) * 7),
     VECTOR,
 )
+REPORT = Report("e", [TRANSITION])
 
 
 class Controller:
@@ -142,7 +144,7 @@ def test_hostile_orders_are_refused_and_change_nothing(
 def test_beats_and_reports_reach_a_controller_that_comes_late_and_returns(
     address: Address, link: Link
 ) -> None:
-    assert link.send(TRANSITION)  # nobody is there yet: it is kept
+    assert link.send(REPORT)  # nobody is there yet: it is kept
     controller = Controller(address)
     assert isinstance(controller.receive(Beat), Beat)
     controller.close()
@@ -154,7 +156,7 @@ def test_beats_and_reports_reach_a_controller_that_comes_late_and_returns(
 
 
 def test_a_full_queue_drops_and_never_blocks(address: Address, link: Link) -> None:
-    sent = sum(link.send(TRANSITION) for _ in range(QUEUE + 500))
+    sent = sum(link.send(REPORT) for _ in range(QUEUE + 500))
     assert QUEUE * 0.9 <= sent <= QUEUE + 10
 
 

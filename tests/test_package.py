@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import flyball
 import pytest
@@ -29,3 +31,13 @@ def test_every_public_name_is_there() -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = flyball.nothing
+
+
+def test_every_package_is_listed() -> None:
+    root = Path(flyball.__file__).parent
+    listed = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    rooms = ("policies", "inference", "envs", "benchmarks", "controller")
+    folders = [f.parent.relative_to(root) for r in rooms for f in (root / r).rglob("__init__.py")]
+    assert sorted(listed) == sorted(
+        ["flyball", *(".".join(("flyball", *f.parts)) for f in folders)]
+    )

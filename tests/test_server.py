@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from flyball.inference.vllm.engine_log import cause
+from flyball.inference.vllm.proposer import PROPOSER
 from flyball.inference.vllm.server import EngineProcess
 
 
@@ -36,6 +37,19 @@ def test_what_is_governed_is_told_to_vllm() -> None:
     assert "--middleware flyball.inference.vllm.SloMiddleware" in command
     for plain in (process(scheduler=None).command(), EngineProcess("t", None, 8000).command()):
         assert not {"--scheduler-cls", "--middleware"} & {*plain}
+
+
+def test_drafters_are_offered_by_a_worker_with_or_without_a_draft_model() -> None:
+    offering = process(drafters=("draft", "ngram"))
+    command = " ".join(offering.command())
+    assert "--worker-cls flyball.inference.vllm.DraftingWorker" in command
+    assert '"method": "draft_model"' in command
+    assert offering.environment()["FLYBALL_DRAFTERS"] == "draft,ngram"
+    assert "--worker-cls" not in process().command()
+    assert "FLYBALL_DRAFTERS" not in process().environment()
+    without = " ".join(EngineProcess("t", None, 8000, drafters=("ngram",)).command())
+    assert f'"model": "{PROPOSER}"' in without
+    assert "--scheduler-cls" in without
 
 
 def test_the_governor_is_told_by_the_environment() -> None:

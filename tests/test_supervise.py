@@ -218,3 +218,9 @@ def test_a_controller_that_runs_elsewhere_is_used(tmp_path: Path) -> None:
     assert engine.environment()["FLYBALL_CONTROLLER"] == "tcp://127.0.0.1:5757"
     assert engine.environment()["FLYBALL_STATIC_DEPTH"] == "2"
     assert engine.command()[-2:] == ["--max-num-seqs", "4"]
+    engine, _ = check(dataclasses.replace(options, run=tmp_path / "b", drafters="draft,ngram"))
+    assert engine.environment()["FLYBALL_DRAFTERS"] == "draft,ngram"
+    with pytest.raises(ValueError, match="--drafters: no drafter is called 'n'"):
+        check(dataclasses.replace(options, drafters="n"))
+    with pytest.raises(ValueError, match="--worker-cls=x cannot be given"):
+        check(dataclasses.replace(options, drafters="ngram", extra=("--worker-cls=x",)))

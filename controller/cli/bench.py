@@ -25,7 +25,9 @@ def bench(
     seed: options.Seed = 0,
     engine: Annotated[
         str | None,
-        typer.Option(help="For depth and slo: vllm or simulator, which it is by default."),
+        typer.Option(
+            help="For depth and slo: vllm or simulator, which it is by default. For plan: replay."
+        ),
     ] = None,
     policies: Annotated[
         str | None,
@@ -37,11 +39,14 @@ def bench(
     ] = None,
     seeds: Annotated[
         int | None,
-        typer.Option(min=1, help="Of the traffic, simulated; 5 by default."),
+        typer.Option(min=1, help="Of the traffic, simulated, or of the plans; 5 by default."),
     ] = None,
     trace: Annotated[
         list[Path] | None,
-        typer.Option(help="Arrivals (Azure, BurstGPT, Mooncake): for depth, simulated; for slo."),
+        typer.Option(
+            help="Arrivals (Azure, BurstGPT, Mooncake): for depth, simulated; for slo. "
+            "One planning trace: for plan."
+        ),
     ] = None,
     seconds: Annotated[
         float | None,
@@ -111,7 +116,7 @@ def bench(
             "held-out error is then the figure simulator_step_error of depth."
         ),
     ] = None,
-    plots: Annotated[Path | None, typer.Option(help="For depth and slo: folder for plots.")] = None,
+    plots: Annotated[Path | None, typer.Option(help="For depth, slo and plan: folder.")] = None,
 ) -> None:
     """Measure something with the embedded models or in simulation, and print the figures.
 
@@ -121,6 +126,8 @@ def bench(
     Example: flyball bench overhead --quick --json overhead.json
 
     Example: flyball bench depth --engine simulator --trace azure_conv.csv --seeds 5
+
+    Example: flyball bench plan --trace openagi_planning.jsonl --json plan.json
 
     Example: flyball bench slo --trace azure_conv.csv --trace azure_code.csv --json slo.json
 
@@ -196,6 +203,7 @@ _SETTINGS: Final[dict[str, dict[str, str | None]]] = {
         "rounds": "vllm",
         "profile": "simulator",
     },
+    "plan": dict.fromkeys(("engine", "seeds", "traces", "plots")),
 }
 """Options of each benchmark, and the engine that alone has them; None for both."""
 

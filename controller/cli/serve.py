@@ -66,6 +66,13 @@ def serve(
         Path | None,
         typer.Option(help="TOML file of SLO classes. Default: tight, loose and none."),
     ] = None,
+    drafters: Annotated[
+        str,
+        typer.Option(
+            help="What requests can have drafts from, the default first, such as "
+            "draft,ngram,suffix. Default: the draft model alone."
+        ),
+    ] = "",
 ) -> None:
     """Serve a model over the OpenAI API, its speculation depth governed and learned online.
 
@@ -104,6 +111,7 @@ def serve(
             token_file=token_file,
             guard=guard,
             slo_classes=slo_classes,
+            drafters=drafters,
             extra=tuple(context.args),
         )
         child, learner = check(chosen)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from .protocol import Action, ActionError
@@ -71,6 +71,7 @@ class Tool:
         check: raises ``ActionError`` unless the arguments are right; without one, they are if
             the function's signature takes them.
         about: for agents, what it does.
+        parameters: for agents, the JSON schema of its arguments; empty where there is none.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Tool:
     final: bool = False
     check: Callable[[Mapping[str, Any]], None] | None = None
     about: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def verify(self, arguments: Mapping[str, Any]) -> None:
         """Raise ``ActionError`` unless these are arguments of this tool."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable
 
 from .environment import Environment
@@ -31,26 +32,27 @@ class Executor:
 
         The answer, or what is raised, may be there at once or come later.
         """
-        execution = step.executions.get(wish.identity)
+        execution = step.executions.get(wish.written.identity)
         if execution is not None:
             return execution
-        execution = step.executions[wish.identity] = Execution()
+        execution = step.executions[wish.written.identity] = Execution()
         try:
-            answer = self._environment.execute(wish.turn.action)
+            answer = self._environment.execute(wish.action)
         except Exception as error:  # noqa: BLE001 - a tool is the user's, and may raise anything
             execution.error = error
             return execution
         if isinstance(answer, str):
             execution.observation = answer
         else:
-            work = _wait_for(answer)
+            # A coroutine itself: one that only waits for it would leave it behind when cancelled.
+            work = answer if inspect.iscoroutine(answer) else _wait_for(answer)
             execution.task = self._tasks.start(work, lambda task: self._end(step, execution, task))
         return execution
 
     def forget(self, step: Unsettled, wish: Wish | None = None) -> None:
         """End all executions of a step, or all but one action's."""
         for identity, execution in step.executions.items():
-            if execution.task is not None and (wish is None or identity != wish.identity):
+            if execution.task is not None and (wish is None or identity != wish.written.identity):
                 execution.task.cancel()
 
     def _end(self, step: Unsettled, execution: Execution, task: asyncio.Task[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from .protocol import Action, ActionError
@@ -73,6 +74,21 @@ def _dumps(action: Action, value: Any, sort_keys: bool = False) -> str:
 _TEXTS: Final[dict[str, Callable[[Action], str]]] = {"exact": exact, "normalised": normalised}
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """An action with its texts.
+
+    Attributes:
+        action: what was written.
+        text: in the form in which actions are compared.
+        identity: in the form in which equal ones get the same answer of any tool.
+    """
+
+    action: Action
+    text: str
+    identity: str
+
+
 class Matcher:
     """Compares actions.
 
@@ -89,11 +105,18 @@ class Matcher:
                 f"matching must be one of {', '.join(_TEXTS)} or a function, got {matching!r}"
             )
         self._match = matching if callable(matching) else None
-        self.text = normalised if callable(matching) else _TEXTS[matching]
-        """Writes an action in the form in which it is compared and shown to policies."""
+        self._text = normalised if callable(matching) else _TEXTS[matching]
 
-    def same(self, proposed: Action, wanted: Action) -> bool:
+    def same(self, proposed: Written, wanted: Written) -> bool:
         """Whether what was proposed is what the target agent wants."""
         if self._match is not None:
-            return bool(self._match(proposed, wanted))
-        return self.text(proposed) == self.text(wanted)
+            return bool(self._match(proposed.action, wanted.action))
+        return proposed.text == wanted.text
+
+    def write(self, action: Action) -> Written:
+        """Write an action to be compared.
+
+        Raises:
+            ActionError: its arguments are not JSON values.
+        """
+        return Written(action, self._text(action), identity(action))

@@ -40,11 +40,14 @@ class Record:
         """Add the step that is settled; its observation must be known."""
         if step.told is None:
             raise ValueError(f"step {step.index} has no observation yet")
-        action = verdict.turn.action
-        self.committed = (*self.committed, Committed(action.tool, verdict.text, step.matched))
+        action = verdict.action
+        self.committed = (
+            *self.committed,
+            Committed(action.tool, verdict.written.text, step.matched),
+        )
         self.told = (*self.told, step.told)
         self.complete = verdict.nature.final
-        self._journal.call(EventKind.COMMITTED, verdict.flight, verdict.text)
+        self._journal.call(EventKind.COMMITTED, verdict.flight, verdict.written.text)
         self._steps.append(self._step(step, verdict, step.told.observation))
         self._decided = len(self._journal.decisions)
 
@@ -52,10 +55,10 @@ class Record:
         proposal = step.proposal
         used = proposal.flight.dollars if proposal is not None and step.matched else 0.0
         return TrajectoryStep(
-            action=verdict.turn.action,
+            action=verdict.action,
             thought=verdict.turn.thought,
             observation=observation,
-            proposed=None if proposal is None else proposal.turn.action,
+            proposed=None if proposal is None else proposal.action,
             matched=step.matched,
             seconds=verdict.flight.seconds,
             proposal_seconds=0.0 if proposal is None else proposal.flight.seconds,

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterable
 from typing import Any
 
 from ...policies.plan.policy import EndedCall, FinishedRun
 from ...policies.plan.state import PlanState
 from .calls import Calls, Flight, Seat
 from .costs import Fate
-from .execution import Executor
 from .journal import Journal
 from .protocol import Action, AgentError, Step, Turn
 from .record import Record
+from .settling import Settling
 from .steering import Rolling, Rounds, Steering
 from .tasks import Tasks
 from .terms import Terms
@@ -47,32 +46,39 @@ class Run:
         self._record = Record(number, task, self._journal)
         self._member = terms.budget.join()
         self._calls = Calls(terms.budget, self._member, self._tasks, self._started, self._ended)
-        self._executor = Executor(self._environment, self._tasks, self._answered)
         self._steering = self._steer()
-        self._news = True
-        self._over = False
-        self._failure: tuple[str, BaseException] | None = None
+        self._settling = Settling(
+            terms,
+            self._window,
+            self._calls,
+            self._record,
+            self._journal,
+            self._tasks,
+            self._environment,
+            self._steering,
+            self._look,
+        )
 
     async def go(self) -> Trajectory:
         """Run; see ``Planner.run``."""
         try:
             self._go_on()
-            while not self._over:
+            while not self._settling.over:
                 await self._tasks.wait()
-                while self._tasks.unhandled and not self._over:
+                while self._tasks.unhandled and not self._settling.over:
                     self._tasks.handle()
                     self._go_on()
         finally:
             await self._end()
         trajectory = self._record.trajectory(self._calls)
-        if self._failure is not None:
-            message, cause = self._failure
+        if self._settling.failure is not None:
+            message, cause = self._settling.failure
             raise PlanError(message, trajectory) from cause
         return trajectory
 
     async def _end(self) -> None:
-        self._stop()
-        self._drop(self._window.steps)
+        self._settling.stop()
+        self._settling.drop_all()
         try:
             await self._tasks.close()
         finally:
@@ -80,11 +86,6 @@ class Run:
             while self._tasks.unhandled:
                 self._tasks.handle()
             self._finish()
-
-    def _stop(self) -> None:
-        if not self._over:
-            self._over = True
-            self._record.seconds = self._journal.seconds
 
     def _finish(self) -> None:
         ledger = self._calls.ledger
@@ -125,10 +126,10 @@ class Run:
     # Going on: decisions, then calls.
 
     def _go_on(self) -> None:
-        if self._over:
+        if self._settling.over:
             return
-        self._steering.update(self._window.first, self._news)
-        self._news = False
+        self._steering.update(self._window.first, self._settling.news)
+        self._settling.news = False
         known = list(self._record.told)
         for step in self._window.reach(self._may_follow):
             self._call(step, known)
@@ -170,7 +171,7 @@ class Run:
                 seat.kind, flight.index, flight.seconds, flight.dollars, done=not failed
             )
             self._terms.policy.ended(call, self._look())
-        if flight.void or self._over:
+        if flight.void or self._settling.over:
             self._calls.resolve(flight, Fate.CANCELLED if failed else Fate.VOID)
             return
         step = self._window.of(flight)
@@ -181,14 +182,14 @@ class Run:
         else:
             step.verifying = None
             self._judged(step, flight, examined)
-        self._news = True
+        self._settling.news = True
 
     def _examine(self, flight: Flight, turn: Turn) -> Wish | BaseException:
         try:
             if not isinstance(turn, Turn) or not isinstance(turn.action, Action):
                 raise AgentError(f"an agent must give a Turn with an Action, got {turn!r:.80}")
             nature = self._environment.check(turn.action)
-            return Wish.of(turn, flight, nature, self._terms.matcher)
+            return Wish(turn, flight, nature, self._terms.matcher.write(turn.action))
         except Exception as error:  # noqa: BLE001 - the check is the user's, of what a model wrote
             return error
 
@@ -197,16 +198,14 @@ class Run:
             step.silent = True
             self._failed(flight, Fate.FAILED, wish)
             return
-        step.proposal = wish
-        self._journal.call(EventKind.PROPOSED, flight, wish.text)
-        self._run_ahead(step, wish)
+        self._settling.propose(step, wish)
 
     def _judged(self, step: Unsettled, flight: Flight, wish: Wish | BaseException) -> None:
         if isinstance(wish, BaseException):
             self._retry(step, flight, wish)
         else:
-            self._verdict(step, wish)
-        self._settle()
+            self._settling.judge(step, wish)
+        self._settling.settle()
 
     def _retry(self, step: Unsettled, flight: Flight, error: BaseException) -> None:
         limits = self._terms.limits
@@ -224,100 +223,6 @@ class Run:
         self._calls.resolve(flight, fate)
         self._journal.call(EventKind.FAILED, flight, f"{type(error).__name__}: {error}")
 
-    def _verdict(self, step: Unsettled, wish: Wish) -> None:
-        step.verdict = wish
-        self._journal.call(EventKind.VERDICT, wish.flight, wish.text)
-        if step.proposing is not None:
-            self._cancel(step.proposing)
-            step.proposing = None
-        proposal = step.proposal
-        if proposal is not None:
-            step.matched = wish.matches(proposal, self._terms.matcher)
-        if step.matched is not True:
-            if proposal is not None:
-                self._calls.resolve(proposal.flight, Fate.MISMATCH)
-            self._drop(self._window.cut(step))
-            self._executor.forget(step, wish)
-            step.told = None
-        self._run_ahead(step, wish)
-
-    # What follows from an observation.
-
-    def _run_ahead(self, step: Unsettled, wish: Wish) -> None:
-        if not (wish.nature.effectful or wish.nature.final):
-            self._executor.execute(step, wish)
-            self._tell(step)
-
-    def _answered(self, step: Unsettled) -> None:
-        if self._over or not self._window.holds(step):
-            return
-        self._journal.write(EventKind.OBSERVED, step.index)
-        self._tell(step)
-        self._settle()
-
-    def _tell(self, step: Unsettled) -> None:
-        """Let later steps know of one; what they were told before of it must have been so."""
-        observation = step.observation
-        if step.wish is None or observation is None:
-            return
-        if step.told is not None and step.told.observation != observation:
-            self._drop(self._window.cut(step))
-        step.told = Step(Turn(step.wish.turn.action), observation)
-
-    # Settling steps, in order.
-
-    def _settle(self) -> None:
-        while not self._over:
-            step = self._window.first
-            if step.fault is not None:
-                self._fail(
-                    f"step {step.index + 1}: the target agent failed: {step.fault}", step.fault
-                )
-                return
-            if step.verdict is None:
-                return
-            execution = self._executor.execute(step, step.verdict)
-            if execution.error is not None:
-                tool = step.verdict.turn.action.tool
-                reason = f"step {step.index + 1}: {tool} failed: {execution.error}"
-                self._fail(reason, execution.error)
-                return
-            if execution.observation is None:
-                return
-            self._tell(step)
-            self._commit(step, step.verdict)
-
-    def _fail(self, message: str, cause: BaseException) -> None:
-        self._failure = message, cause
-        self._stop()
-
-    def _commit(self, step: Unsettled, verdict: Wish) -> None:
-        self._terms.policy.settled(self._look(settling=True), step.index, step.matched)
-        self._window.shift()
-        self._calls.resolve(verdict.flight, Fate.USED)
-        if step.proposal is not None:  # one that did not match is resolved
-            self._calls.resolve(step.proposal.flight, Fate.USED)
-        self._record.commit(step, verdict)
-        self._steering.committed(step)
-        self._news = True
-        if verdict.nature.final or step.index + 1 >= self._terms.limits.steps:
-            self._stop()
-        elif self._window.first.verifying is not None:
-            self._window.first.verifying.ticket.certain = True
-
-    def _drop(self, steps: Iterable[Unsettled]) -> None:
-        """End all that was built on what did not come to pass."""
-        for step in steps:
-            self._executor.forget(step)
-            for flight in step.flights:
-                self._cancel(flight)
-
-    def _cancel(self, flight: Flight) -> None:
-        if self._calls.cancel(flight):
-            self._journal.call(EventKind.CANCELLED, flight)
-        elif flight.handled:
-            self._calls.resolve(flight, Fate.VOID)
-
 
 def _outcome(flight: Flight) -> Turn | BaseException:
     """Return what a call gave, or why it gave nothing."""
@@ -325,6 +230,6 @@ def _outcome(flight: Flight) -> Turn | BaseException:
     if task is None or task.cancelled():
         return AgentError("the call was cancelled")
     error = task.exception()
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TimeoutError) and flight.seconds >= flight.seat.seconds:
         return AgentError(f"the call took longer than {flight.seat.seconds:g} s")
     return error or task.result()

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from ...policies.plan.state import Proposed
 from .calls import Flight
 from .environment import Nature
-from .matching import Matcher, identity
-from .protocol import Step, Turn
+from .matching import Written
+from .protocol import Action, Step, Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,32 +22,24 @@ class Wish:
         turn: what an agent gave.
         flight: the call that gave it.
         nature: what executing the action means.
-        text: the action in the form in which actions are compared.
-        identity: the action in the form in which equal ones get the same answer.
+        written: the action's texts.
     """
 
     turn: Turn
     flight: Flight
     nature: Nature
-    text: str
-    identity: str
+    written: Written
 
-    @classmethod
-    def of(cls, turn: Turn, flight: Flight, nature: Nature, matcher: Matcher) -> Wish:
-        """Make one of a turn; raises ``ActionError`` where its arguments are not JSON."""
-        return cls(turn, flight, nature, matcher.text(turn.action), identity(turn.action))
-
-    def matches(self, proposal: Wish, matcher: Matcher) -> bool:
-        """Whether a proposal is this verdict."""
-        return proposal.nature == self.nature and matcher.same(
-            proposal.turn.action, self.turn.action
-        )
+    @property
+    def action(self) -> Action:
+        """What is to be done."""
+        return self.turn.action
 
     def shown(self, judged: bool, elapsed: float) -> Proposed:
         """Return it as policies see it."""
         return Proposed(
-            tool=self.turn.action.tool,
-            action=self.text,
+            tool=self.action.tool,
+            action=self.written.text,
             logprob=self.turn.logprob,
             final=self.nature.final,
             effectful=self.nature.effectful,
@@ -115,7 +107,7 @@ class Unsettled:
             wish is not None
             and not wish.nature.final
             and self.told is not None
-            and self.told.turn.action is wish.turn.action
+            and self.told.action is wish.action
         )
 
     @property
@@ -131,7 +123,9 @@ class Unsettled:
     @property
     def observation(self) -> str | None:
         """What its action observed; None before that is known."""
-        execution = self.executions.get(self.wish.identity) if self.wish is not None else None
+        execution = (
+            self.executions.get(self.wish.written.identity) if self.wish is not None else None
+        )
         return None if execution is None else execution.observation
 
     @property

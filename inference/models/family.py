@@ -5,10 +5,10 @@ Importing this module imports neither torch nor transformers.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -112,10 +112,11 @@ def check_pair(target: Path, draft: Path) -> None:
             f"the vocabularies differ: {target} has {sizes[target]} tokens, {draft} has "
             f"{sizes[draft]}; a draft model must be trained on its target's tokenizer"
         )
-    if _vocabulary(target) != _vocabulary(draft):
+    ours, theirs = _vocabulary(target), _vocabulary(draft)
+    if ours != theirs:
         raise ValueError(
-            f"the tokenizers of {target} and {draft} have the same size but different tokens; "
-            f"a draft model must be trained on its target's tokenizer"
+            f"the tokenizers of {target} and {draft} have the same size but different tokens: "
+            f"{_difference(ours, theirs)}; a draft model must be trained on its target's tokenizer"
         )
     for folder in (target, draft):
         _check_weights(folder)
@@ -142,15 +143,35 @@ def _vocabulary_size(folder: Path) -> int:
     return size
 
 
-def _vocabulary(folder: Path) -> str:
-    """Return a digest of the tokens with their ids, the merges included."""
+def _vocabulary(folder: Path) -> dict[str, Any]:
+    """Return what decides on tokens and their ids: kind, vocabulary, merges, added tokens."""
     tokenizer = _json(folder, "tokenizer.json")
     model = tokenizer.get("model")
     if not isinstance(model, dict):
         raise ValueError(f"{folder / 'tokenizer.json'} has no model; is it a fast tokenizer?")
-    added = [(t.get("id"), t.get("content")) for t in tokenizer.get("added_tokens") or ()]
-    means = (model.get("type"), model.get("vocab"), model.get("merges"), sorted(added))
-    return hashlib.sha256(json.dumps(means, sort_keys=True).encode()).hexdigest()
+    return {
+        "type": model.get("type"),
+        "vocab": model.get("vocab"),
+        "merges": model.get("merges"),
+        "added": sorted(
+            (t.get("id"), t.get("content")) for t in tokenizer.get("added_tokens") or ()
+        ),
+    }
+
+
+def _difference(ours: dict[str, Any], theirs: dict[str, Any]) -> str:
+    """Name the first thing in which two vocabularies differ, ours first."""
+    name = next(name for name in ours if ours[name] != theirs[name])
+    pair = ours[name], theirs[name]
+    if name == "vocab" and all(isinstance(vocabulary, dict) for vocabulary in pair):
+        mine, other = ({number: token for token, number in v.items()} for v in pair)
+        at = min(n for n in mine.keys() | other.keys() if mine.get(n) != other.get(n))
+        return f"token {at} is {mine.get(at)!r} in the one and {other.get(at)!r} in the other"
+    if name in {"merges", "added"} and all(isinstance(entries, list) for entries in pair):
+        rows = enumerate(zip_longest(*pair))
+        at, (one, two) = next((at, both) for at, both in rows if both[0] != both[1])
+        return f"of their {name}, number {at} is {one} in the one and {two} in the other"
+    return f"their {name}"
 
 
 def _json(folder: Path, name: str) -> dict[str, Any]:

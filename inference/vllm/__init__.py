@@ -1,4 +1,4 @@
-"""flyball inside vLLM. Nothing here imports vLLM until a scheduler class is asked for."""
+"""flyball inside vLLM. Nothing here imports vLLM until one of its classes is asked for."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from .scheduler import GovernedAsyncScheduler, GovernedScheduler
     from .slo_middleware import SloMiddleware
+    from .worker import DraftingWorker
 
-__all__ = ["GovernedAsyncScheduler", "GovernedScheduler", "SloMiddleware"]
+__all__ = ["DraftingWorker", "GovernedAsyncScheduler", "GovernedScheduler", "SloMiddleware"]
 
 _MODULES: Final = {
+    "DraftingWorker": "worker",
     "GovernedAsyncScheduler": "scheduler",
     "GovernedScheduler": "scheduler",
     "SloMiddleware": "slo_middleware",

@@ -8,17 +8,23 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from ...policies.slo import NO_SLO
 from ...policies.spaces import MAX_DEPTH, check_depth
+from ...policies.transition import Transition
+from ..choosing import DrafterChooser
 from ..governor import Governor, Load
 from ..interval import Flight, checked_of
 from ..link import Link
 from ..objectives import with_verdict
 from ..requests import RequestState
 from ..settings import GovernorSettings, from_environment
+from ..wire import Report
+from .assigner import Assigner
 from .identity import identify
+from .proposer import PROPOSER
 from .step import SchedulerStep
 
 if TYPE_CHECKING:
@@ -68,6 +74,7 @@ class Adapter:
         self._tables = [[depth] * (max_requests + 1) for depth in range(governor.info.k_max + 1)]
         self._states: dict[str, RequestState] = {}
         self._flights: dict[int, Flight] = {}
+        self._assigner = Assigner(governor, self._state)
 
     @classmethod
     def attach(cls, scheduler: Scheduler) -> Adapter | None:
@@ -85,10 +92,10 @@ class Adapter:
             log.warning("flyball does not govern data-parallel ranks: vLLM's own depth stays")
             return None
         method = config.speculative_config.method
-        if method in _FIXED:
+        settings = from_environment()
+        if method in _FIXED and config.speculative_config.model != PROPOSER:
             log.warning("flyball does not govern method %r: its depth cannot change", method)
             return None
-        settings = from_environment()
         governor, link = _connect(config, settings)
         return cls(governor, link, scheduler.scheduler_config.max_num_seqs)
 
@@ -112,6 +119,7 @@ class Adapter:
         """
         step = SchedulerStep(scheduler, self._state)
         try:
+            self._assigner.take_back(scheduler)
             plan = self.governor.plan(self._batch(scheduler), lambda: _load(scheduler), step)
             table = self._tables[check_depth(plan.depth, self.governor.info.k_max)]
             after = step.carry_out(plan)
@@ -143,6 +151,7 @@ class Adapter:
             if len(self._flights) >= _MOST_FLIGHTS:
                 self._flights.clear()
             flight = self._flight(scheduler, output)
+            self._assigner.assign(output)
             self.governor.launch(flight, depth)
             # The same object comes back with the outcome, however many steps are in the air.
             self._flights[id(output)] = flight
@@ -158,7 +167,9 @@ class Adapter:
             flight = self._flights.pop(id(output), None)
             if flight is None:
                 return None
-            return Landing(flight, at, _verifications(scheduler, flight, output, result))
+            told = self._assigner.told(flight, output, result)
+            verifications = _verifications(scheduler, flight, output, result, told)
+            return Landing(flight, at, verifications)
         except Exception as e:  # noqa: BLE001
             self.governor.fault(e)
             return None
@@ -245,9 +256,21 @@ def _load(scheduler: Scheduler) -> Load:
 
 
 def _verifications(
-    scheduler: Scheduler, flight: Flight, output: SchedulerOutput, result: ModelRunnerOutput
+    scheduler: Scheduler,
+    flight: Flight,
+    output: SchedulerOutput,
+    result: ModelRunnerOutput,
+    told: dict[str, int] | None,
 ) -> list[tuple[RequestState, int, int]]:
-    """Per decoding request that is still there: state, drafts, accepted drafts."""
+    """Per decoding request that is still there: state, drafts, accepted drafts.
+
+    Args:
+        scheduler: vLLM's.
+        flight: the step.
+        output: what was scheduled.
+        result: what came of it.
+        told: how many drafts were verified of each, where that may be fewer than were scheduled.
+    """
     verifications = []
     tokens, index = result.sampled_token_ids, result.req_id_to_index
     drafts = output.scheduled_spec_decode_tokens
@@ -259,8 +282,9 @@ def _verifications(
             continue
         sampled = tokens[index[request_id]]
         if len(sampled):
+            length = len(drafted) if told is None else told.get(request_id, 0)
             # A grammar's veto says nothing about the drafter.
-            valid = len(drafted) - invalid.get(request_id, 0)
+            valid = max(length - invalid.get(request_id, 0), 0)
             verifications.append((state, valid, min(len(sampled) - 1, valid)))
     return verifications
 
@@ -269,18 +293,20 @@ def _connect(config: Any, settings: GovernorSettings) -> tuple[Governor, Link | 
     """A governor for an engine, linked to its controller if it has one."""
     info = identify(config, settings)
     link = None
-    send: Callable[[Any], bool] = _drop
     if settings.controller is not None:
         link = Link(settings.controller, settings.engine, settings.keys)
-        send = link.send
+    chooser = None
+    if settings.drafters:
+        chooser = DrafterChooser(settings.drafters, settings.drafter, settings.seed)
     governor = Governor(
         info,
-        send,
+        _drop if link is None else partial(_report, link),
         settings.orders(),
         settings.interval,
         settings.seed,
         settings.guard,
         settings.slo_classes,
+        chooser,
     )
     if link is not None:
         link.start(governor.book, governor.beat)
@@ -292,6 +318,10 @@ def _connect(config: Any, settings: GovernorSettings) -> tuple[Governor, Link | 
         settings.controller or "none",
     )
     return governor, link
+
+
+def _report(link: Link, transition: Transition) -> bool:
+    return link.send(Report(link.name, [transition]))
 
 
 def _drop(_: object) -> bool:

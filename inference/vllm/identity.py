@@ -11,6 +11,7 @@ from ...policies.spaces import MAX_DEPTH, check_depth
 from ..models.family import parameters
 from ..settings import GovernorSettings
 from ..wire import EngineInfo
+from .proposer import PROPOSER
 
 log = logging.getLogger("flyball")
 
@@ -39,7 +40,7 @@ def identify(config: Any, settings: GovernorSettings) -> EngineInfo:
     return EngineInfo(
         engine=settings.engine,
         target=_model_name(config.model_config.model),
-        draft=_model_name(speculative.model or speculative.method or ""),
+        draft=_drafter_name(speculative, settings),
         k_max=k_max,
         static_depth=static,
         parameter_ratio=_parameter_ratio(config, settings),
@@ -62,6 +63,12 @@ def versions() -> dict[str, str]:
             except importlib.metadata.PackageNotFoundError:
                 continue
     return found
+
+
+def _drafter_name(speculative: Any, settings: GovernorSettings) -> str:
+    if speculative.model == PROPOSER:
+        return ",".join(settings.drafters)
+    return _model_name(speculative.model or speculative.method or "")
 
 
 def _model_name(model: str) -> str:

@@ -19,12 +19,14 @@ import httpx
 
 from ..compiler import has_compiler
 from .engine_log import cause
+from .proposer import PROPOSER
 
 log = logging.getLogger("flyball")
 
 SCHEDULER: Final = "flyball.inference.vllm.GovernedAsyncScheduler"
 PLAIN_SCHEDULER: Final = "flyball.inference.vllm.GovernedScheduler"
 MIDDLEWARE: Final = "flyball.inference.vllm.SloMiddleware"
+WORKER: Final = "flyball.inference.vllm.DraftingWorker"
 
 
 _POLL: Final = 0.25  # seconds between two looks at an engine that starts
@@ -54,6 +56,8 @@ class EngineProcess:
         max_length: most tokens of a request, prompt and output.
         host: address to listen on.
         slo_classes: TOML file of SLO classes; None for those that flyball comes with.
+        drafters: that it offers, the default first (``drafters.catalogue``); empty for vLLM's own
+            alone.
         extra: further arguments to ``vllm serve``.
         env: further environment variables.
         log: file for its output; None shows it.
@@ -73,6 +77,7 @@ class EngineProcess:
     max_length: int = 2048
     host: str = "127.0.0.1"
     slo_classes: Path | None = None
+    drafters: tuple[str, ...] = ()
     extra: list[str] = field(default_factory=list)
     env: dict[str, str] = field(default_factory=dict)
     log: Path | None = None
@@ -113,22 +118,26 @@ class EngineProcess:
         command += ["--max-num-seqs", str(self.max_requests)]
         command += ["--max-model-len", str(self.max_length)]
         command += ["--served-model-name", self.model]
-        if self.draft is not None:
-            speculation: dict[str, Any] = {
-                "method": "draft_model",
-                "model": str(self.draft),
-                "num_speculative_tokens": self.k_max,
-            }
-            if self.scheduler is not None:
-                # Tells vLLM which depths there will be, so that it prepares CUDA graphs for them.
-                table = [(k + 1, k + 1, k) for k in range(self.k_max + 1)]
-                speculation["num_speculative_tokens_per_batch_size"] = table
-            command += ["--speculative-config", json.dumps(speculation)]
-            if self.scheduler is not None:
-                command += ["--scheduler-cls", self.scheduler, "--middleware", MIDDLEWARE]
+        if self.draft is not None or self.drafters:
+            command += self._speculation()
         if not has_compiler():
             command.append("--enforce-eager")  # vLLM would not start
         return command + self.extra
+
+    def _speculation(self) -> list[str]:
+        """Arguments that say what drafts, and who governs it."""
+        speculation: dict[str, Any] = {"num_speculative_tokens": self.k_max}
+        if self.draft is not None:
+            speculation |= {"method": "draft_model", "model": str(self.draft)}
+        else:
+            speculation |= {"method": "custom_class", "model": PROPOSER}
+        command = ["--worker-cls", WORKER] if self.drafters else []
+        if self.scheduler is not None:
+            # Tells vLLM which depths there will be, so that it prepares CUDA graphs for them.
+            table = [(k + 1, k + 1, k) for k in range(self.k_max + 1)]
+            speculation["num_speculative_tokens_per_batch_size"] = table
+            command += ["--scheduler-cls", self.scheduler, "--middleware", MIDDLEWARE]
+        return ["--speculative-config", json.dumps(speculation), *command]
 
     def environment(self) -> dict[str, str]:
         """The environment variables."""
@@ -146,6 +155,9 @@ class EngineProcess:
             env["FLYBALL_STATIC_DEPTH"] = str(self.static_depth)
         if self.slo_classes is not None:
             env["FLYBALL_SLO_CLASSES"] = str(self.slo_classes)
+        if self.drafters:
+            env["FLYBALL_DRAFTERS"] = ",".join(self.drafters)
+            env["VLLM_USE_V2_MODEL_RUNNER"] = "0"  # V2 proposes on the device, where ours are not
         if self.cores is not None:
             env["VLLM_CPU_OMP_THREADS_BIND"] = ",".join(map(str, sorted(self.cores)))
         return env | self.env

@@ -67,3 +67,9 @@ class PlanReplay(ReplayBuffer):
         """Copies of rows drawn with replacement, of which there is at least one."""
         index = rng.integers(self.size(), size=count)
         return PlanRows(**{name: ring[index] for name, ring in self._columns.items()})
+
+    def latest(self, count: int) -> PlanRows:
+        """Copies of the newest rows, oldest first: ``count`` of them, or as many as there are."""
+        count = min(count, self.size())
+        index = (self.pos - count + np.arange(count)) % self.buffer_size
+        return PlanRows(**{name: ring[index] for name, ring in self._columns.items()})

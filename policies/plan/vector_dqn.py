@@ -123,6 +123,15 @@ class PlanDQN(DQN):
         self.last_loss: float | None = None
         self._setup_model()
 
+    @property
+    def updates(self) -> int:
+        """Gradient steps taken."""
+        return self._n_updates
+
+    @updates.setter
+    def updates(self, count: int) -> None:
+        self._n_updates = count
+
     def add(self, rows: PlanRows) -> None:
         """Take the transitions of a run.
 

@@ -1,0 +1,1 @@
+"""``flyball bench drafters``: what drafts, compared."""

@@ -1,0 +1,1 @@
+"""``flyball bench plan``: who runs agents' plans ahead best, seconds against dollars."""

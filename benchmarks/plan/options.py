@@ -1,0 +1,56 @@
+"""Every option of ``flyball bench plan``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+ENGINES: Final = ("replay",)
+LIMITS: Final = (2, 4, 8)
+
+_QUICK_TASKS: Final = (30, 60)
+_TASKS: Final = (150, 250)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanOptions:
+    """Every option of the benchmark."""
+
+    quick: bool = False
+    """a rough answer in about a minute"""
+    seed: int = 0
+    """of everything random"""
+    engine: str = "replay"
+    """replay: recorded and generated plans, run by the planner in virtual time"""
+    traces: tuple[Path, ...] = ()
+    """a planning trace; without one, generated plans alone"""
+    seeds: int = 5
+    """of generated tasks and of the trace's order; 1 with quick"""
+    workers: int = 2
+    """processes"""
+    plots: Path | None = None
+    """folder for the plots"""
+
+    def __post_init__(self) -> None:
+        if self.engine not in ENGINES:
+            raise ValueError(f"no engine {self.engine!r}; there are {', '.join(ENGINES)}")
+        if len(self.traces) > 1:
+            raise ValueError("bench plan takes one planning trace: name one file with --trace")
+        if self.seeds < 1 or self.workers < 1:
+            raise ValueError("seeds and workers must be at least 1")
+
+    @property
+    def sized_seeds(self) -> tuple[int, ...]:
+        """The seeds themselves."""
+        return tuple(self.seed + i for i in range(1 if self.quick else self.seeds))
+
+    @property
+    def sized_tasks(self) -> tuple[int, int]:
+        """Generated tasks that policies learn from before anything counts, and those that count."""
+        return _QUICK_TASKS if self.quick else _TASKS
+
+    @property
+    def sized_limits(self) -> tuple[int, ...]:
+        """Calls that may run at a time, where they are limited."""
+        return (4,) if self.quick else LIMITS

@@ -1,0 +1,76 @@
+"""Agents that answer as recorded: the same turns, seconds and tokens, on a loop of any time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from ..protocol import Action, AgentError, Call, Step, Turn
+from .recorded import RecordedStep, RecordedTask, RecordedTurn
+
+
+class _Replayed:
+    """What both agents have in common.
+
+    Args:
+        model: name by which its tokens are priced.
+    """
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+
+    @property
+    def model(self) -> str:
+        """Name of the model behind it."""
+        return self._model
+
+    async def act(self, task: Any, steps: Sequence[Step], call: Call) -> Turn:
+        """Take the recorded seconds, then answer what was recorded.
+
+        On another prefix than T's own actions the answer is of the same step nevertheless, and
+        past the last step that of the last: somewhat like what an agent would say, and of no
+        consequence, since whatever is done on such a prefix is void.
+
+        Raises:
+            AgentError: if the task is no recorded one, or no answer was recorded.
+        """
+        if not isinstance(task, RecordedTask):
+            raise AgentError(f"a replay runs tasks of type RecordedTask, not {type(task).__name__}")
+        turn = self._turn(task.steps[min(len(steps), len(task.steps) - 1)])
+        await self._spend(turn, call)
+        if not turn.action:
+            raise AgentError("no answer was recorded")
+        return Turn(Action(turn.action, {}), logprob=turn.logprob)
+
+    def _turn(self, step: RecordedStep) -> RecordedTurn:
+        raise NotImplementedError
+
+    async def _spend(self, turn: RecordedTurn, call: Call) -> None:
+        time = asyncio.get_running_loop().time
+        begun = time()
+        elapsed = 0.0
+        try:
+            await asyncio.sleep(turn.seconds)
+            elapsed = turn.seconds
+        except asyncio.CancelledError:
+            elapsed = time() - begun
+            raise
+        finally:
+            call.usage.prompt, call.usage.completion = turn.used(elapsed)
+            if elapsed >= turn.wait:
+                call.first = turn.wait
+
+
+class ReplayedApproximation(_Replayed):
+    """Agent A of a recorded task."""
+
+    def _turn(self, step: RecordedStep) -> RecordedTurn:
+        return step.approximation
+
+
+class ReplayedTarget(_Replayed):
+    """Agent T of a recorded task."""
+
+    def _turn(self, step: RecordedStep) -> RecordedTurn:
+        return step.target

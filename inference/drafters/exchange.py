@@ -1,0 +1,49 @@
+"""What an engine's scheduler and its drafters tell each other, step by step.
+
+They may be in two processes: each hangs its message on what vLLM sends there anyway, as an
+attribute, which pickling keeps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from .drafter import Owner
+from .pool import DrafterState
+from .scoring import Score
+
+ASSIGNMENT: Final = "flyball_assignment"
+"""Attribute of vLLM's ``SchedulerOutput``."""
+
+DRAFTED: Final = "flyball_drafted"
+"""Attribute of vLLM's ``ModelRunnerOutput``."""
+
+
+@dataclass(slots=True)
+class Assignment:
+    """From the scheduler, with a step: who drafts at its end, for the step after it.
+
+    Attributes:
+        drafters: of each request in the step.
+        owners: of requests that are new in it.
+    """
+
+    drafters: dict[str, str] = field(default_factory=dict)
+    owners: dict[str, Owner] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Drafted:
+    """From the drafters, with a step's outcome.
+
+    Attributes:
+        verified: of each request that had a drafter when it last drafted: whose draft, and how
+            many of its tokens the step verified.
+        scores: of drafts that were not used, decided since the last step.
+        states: of the drafters.
+    """
+
+    verified: dict[str, tuple[str, int]] = field(default_factory=dict)
+    scores: list[Score] = field(default_factory=list)
+    states: dict[str, DrafterState] = field(default_factory=dict)

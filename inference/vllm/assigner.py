@@ -1,0 +1,101 @@
+"""Scheduler's side of the drafters: says who drafts for whom, and keeps how that went.
+
+Whoever draws up a step tells with it who drafts at its end; drafts come back as vLLM's own do.
+Under asynchronous scheduling the next step is scheduled before they exist, with as many
+placeholders as there may be drafts at most; the worker leaves out those that there are none for
+(``drafting``), and tells with the step's outcome what was really verified.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ..drafters.catalogue import NONE
+from ..drafters.exchange import ASSIGNMENT, DRAFTED, Assignment, Drafted
+from ..governor import Governor
+from ..interval import Flight
+from ..requests import RequestState
+
+if TYPE_CHECKING:
+    from vllm.v1.core.sched.output import SchedulerOutput
+    from vllm.v1.core.sched.scheduler import Scheduler
+    from vllm.v1.outputs import ModelRunnerOutput
+
+
+class Assigner:
+    """Assigns drafters to requests; does nothing in an engine that offers no choice.
+
+    Args:
+        governor: has the chooser, and the drafters' records.
+        state: of a request, by its id.
+    """
+
+    def __init__(self, governor: Governor, state: Callable[[str], RequestState]) -> None:
+        self._governor = governor
+        self._state = state
+
+    def take_back(self, scheduler: Scheduler) -> None:
+        """Take back placeholders of requests that nobody drafted for."""
+        if self._governor.chooser is None:
+            return
+        for request in scheduler.running:
+            if request.spec_token_ids and self._state(request.request_id).drafter == NONE:
+                request.spec_token_ids = []
+
+    def assign(self, output: SchedulerOutput) -> None:
+        """Choose a drafter for every request in a step, and say so with it."""
+        chooser = self._governor.chooser
+        if chooser is None:
+            return
+        states = {request_id: self._state(request_id) for request_id in output.num_scheduled_tokens}
+        assignment = Assignment()
+        chosen = chooser.choose([*states.values()])
+        for (request_id, state), name in zip(states.items(), chosen, strict=True):
+            assignment.drafters[request_id] = state.drafter = name
+        for new in output.scheduled_new_reqs:
+            owner = states[new.req_id].owner
+            if owner is not None:
+                assignment.owners[new.req_id] = owner
+        setattr(output, ASSIGNMENT, assignment)
+
+    def told(
+        self, flight: Flight, output: SchedulerOutput, result: ModelRunnerOutput
+    ) -> dict[str, int] | None:
+        """What the drafters told with a step's outcome, kept.
+
+        Args:
+            flight: the step; is corrected.
+            output: what was scheduled.
+            result: what came of it.
+
+        Returns:
+            Drafts verified of each request; None where that is what was scheduled.
+        """
+        drafted: Drafted | None = getattr(result, DRAFTED, None)
+        if drafted is None:
+            return None
+        lengths = {request_id: length for request_id, (_, length) in drafted.verified.items()}
+        flight.correct([lengths.get(request_id, 0) for request_id in flight.requests])
+        self._record(drafted, flight, output, result)
+        return lengths
+
+    def _record(
+        self, drafted: Drafted, flight: Flight, output: SchedulerOutput, result: ModelRunnerOutput
+    ) -> None:
+        records = self._governor.drafters
+        invalid = output.num_invalid_spec_tokens or {}
+        for request_id, (name, length) in drafted.verified.items():
+            state = flight.requests.get(request_id)
+            if state is None or name == NONE:
+                continue
+            sampled = result.sampled_token_ids[result.req_id_to_index[request_id]]
+            if len(sampled):
+                # A grammar's veto says nothing about the drafter.
+                valid = max(length - invalid.get(request_id, 0), 0)
+                records[name].add(state.slot, valid, min(len(sampled) - 1, valid), used=True)
+        for score in drafted.scores:
+            slot = self._state(score.request).slot
+            records[score.drafter].add(slot, score.drafted, score.accepted, used=False)
+        for name, now in drafted.states.items():
+            records[name].state = now

@@ -1,0 +1,310 @@
+"""Worker's side of the drafters: each row of a step gets the drafts of its own drafter.
+
+vLLM's model runner proposes for all rows at once, and does so still; here that is told who drafts
+for whom, and the rows that are not its own are filled in. Where several steps overlap, drafts are a
+rectangle on the device, of which the next step takes as many columns per row as were scheduled
+before they existed. Rows with fewer drafts than that are cut short here, as vLLM does it for its
+``ngram_gpu``: what the model runs is less than what was scheduled, and vLLM takes the rest for
+rejected. A row that a grammar constrains is filled up instead, for its bitmask was drawn up for
+what was scheduled: a token that nobody drafted is verified like any other.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from ..drafters.catalogue import DRAFT, NONE
+from ..drafters.exchange import ASSIGNMENT, Assignment, Drafted
+from ..drafters.pool import DrafterPool
+from .draft_cache import DraftCache, Gap
+from .emitted import Emitted
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import torch
+    from vllm.v1.core.sched.output import NewRequestData, SchedulerOutput
+
+log = logging.getLogger("flyball")
+
+FAULT_LIMIT: Final = 3
+"""Faults of ours after which vLLM's own drafter drafts for all rows, for good."""
+
+
+class Drafting:
+    """Who drafts for the rows of one model runner, and what for.
+
+    Args:
+        pool: flyball's drafters.
+        vocabulary: tokens of the target.
+        depth: greatest draft depth, tokens.
+        overlapping: whether steps overlap (asynchronous scheduling).
+        model: whether vLLM has a drafter of its own that is offered.
+        skips: whether vLLM's drafter may be left out of a step.
+
+    Attributes:
+        pool: the drafters.
+        emitted: what the target has emitted.
+        cache: what vLLM's drafter has read.
+        retired: whether vLLM drafts as ever, for good.
+    """
+
+    def __init__(
+        self,
+        pool: DrafterPool,
+        vocabulary: int,
+        depth: int,
+        overlapping: bool,
+        model: bool,
+        skips: bool = False,
+    ) -> None:
+        self.pool = pool
+        self.cache = DraftCache()
+        self._skips = skips
+        self.overlapping = overlapping
+        self.retired = False
+        self.emitted = Emitted(vocabulary)
+        self._depth = depth
+        self._own = DRAFT if model else NONE  # who drafts where nothing else is said
+        self._faults = 0
+        self._assigned: dict[str, str] = {}
+        # Of each request, whose draft it has and how long that is; None: as vLLM has it.
+        self._drafted: dict[str, tuple[str, int]] | None = {}
+        self._scheduled: dict[str, int] = {}  # drafts scheduled of rows that were cut short
+        self._constrained: set[str] = set()
+        self._told = Drafted()
+
+    def fault(self, error: Exception) -> None:
+        """Something of ours failed."""
+        self._faults += 1
+        self._drafted = None
+        self._scheduled = {}
+        if self._faults <= FAULT_LIMIT:
+            log.exception("drafting fault %d", self._faults, exc_info=error)
+        if self._faults == FAULT_LIMIT:
+            self.retired = True
+            log.error("drafting retired after %d faults: vLLM drafts as ever", self._faults)
+
+    def admit(self, output: SchedulerOutput) -> SchedulerOutput:
+        """A step is about to run.
+
+        Returns:
+            The step without drafts that do not exist: the same, or a changed copy.
+        """
+        self._scheduled = {}
+        assignment: Assignment = getattr(output, ASSIGNMENT, None) or Assignment()
+        for request in output.finished_req_ids:
+            self._end(request)
+        for new in output.scheduled_new_reqs:
+            self._begin(new, assignment)
+        known = output.scheduled_cached_reqs
+        for request, computed in zip(known.req_ids, known.num_computed_tokens, strict=True):
+            if request in known.resumed_req_ids:
+                self.cache.begin(request, computed)
+        if not output.total_num_scheduled_tokens:
+            return output
+        self._assigned = assignment.drafters
+        scheduled = {r: len(t) for r, t in output.scheduled_spec_decode_tokens.items()}
+        drafted, self._drafted = self._drafted, self._kept(output)
+        if drafted is None:
+            self._told.verified = {r: (self._own, n) for r, n in scheduled.items()}
+            return output
+        self._told.verified = {
+            r: (name, min(n, scheduled.get(r, 0)))
+            for r, (name, n) in drafted.items()
+            if r in output.num_scheduled_tokens
+        }
+        return self._cut(output, scheduled, drafted) if self.overlapping else output
+
+    def restore(self, requests: dict[str, Any]) -> None:
+        """Let vLLM's states of requests that were cut short say what was scheduled of them.
+
+        By this, what was scheduled and not run counts as rejected.
+        """
+        for request, drafts in self._scheduled.items():
+            requests[request].prev_num_draft_len = drafts
+
+    def wants_model(self, requests: list[str], discarded: npt.NDArray[np.bool_]) -> bool:
+        """Whether any row is to have drafts of vLLM's own drafter."""
+        return any(name == DRAFT for _, name in self._rows(requests, discarded))
+
+    def skips_model(self, requests: list[str], depth: int) -> bool:
+        """Whether vLLM's own drafter is left out of a step altogether."""
+        wanted = any(self._assigned.get(request, self._own) == DRAFT for request in requests)
+        return self._skips and self.cache.skips(wanted and depth > 0)
+
+    def gaps(
+        self, requests: list[str], discarded: npt.NDArray[np.bool_], computed: list[int]
+    ) -> list[Gap]:
+        """What vLLM's own drafter has not read of the rows that it is to draft for.
+
+        Those are taken for read from here on.
+
+        Args:
+            requests: of the rows.
+            discarded: whether a row's prompt is still under way, shape (rows,).
+            computed: where the step began in each.
+        """
+        wanted = {request for request, name in self._rows(requests, discarded) if name == DRAFT}
+        rows = [
+            i for i, r in enumerate(requests) if r in wanted and self.cache.behind(r) is not None
+        ]
+        if not rows:
+            return []
+        self._take_in(wait=True)
+        found = []
+        for row in rows:
+            begin, tokens = self.cache.behind(requests[row]), self.emitted.context(requests[row])
+            if begin is not None and computed[row] < len(tokens):
+                found.append(Gap(row, begin, computed[row], tokens))
+                self.cache.read(requests[row])
+        return found
+
+    def fill_in(
+        self,
+        requests: list[str],
+        discarded: npt.NDArray[np.bool_],
+        own: torch.Tensor | list[list[int]],
+        depth: int,
+    ) -> torch.Tensor | list[list[int]]:
+        """Give each row the drafts of its drafter.
+
+        Args:
+            requests: of the rows.
+            discarded: whether a row's prompt is still under way, shape (rows,).
+            own: drafts of vLLM's own drafter, shape (rows, depth or 0).
+            depth: that is drafted.
+
+        Returns:
+            Drafts as vLLM takes them: shape (rows, depth) where steps overlap, otherwise lists.
+        """
+        rows = self._rows(requests, discarded)
+        # Nothing waits for the device on account of drafts that are only scored: those are made of
+        # what has arrived, and held to what follows that.
+        self._take_in(wait=depth > 0 and any(name not in (DRAFT, NONE) for _, name in rows))
+        drafts = self.pool.propose(rows, depth, self._depth)
+        full = depth if len(own) and len(own[0]) else 0
+        self._drafted = (self._drafted or {}) | {
+            request: (name, full if name == DRAFT else len(draft))
+            for (request, name), draft in zip(rows, drafts, strict=True)
+        }
+        if all(name == DRAFT for _, name in rows):
+            return self.as_scheduled(own, depth)
+        others = {
+            request: draft
+            for (request, name), draft in zip(rows, drafts, strict=True)
+            if name != DRAFT
+        }
+        if not self.overlapping:
+            lists = own if isinstance(own, list) else own.tolist()
+            return [others.get(r, lists[i]) for i, r in enumerate(requests)]
+        return self._rectangle(requests, others, own, depth)
+
+    def as_scheduled(
+        self, own: torch.Tensor | list[list[int]], depth: int
+    ) -> torch.Tensor | list[list[int]]:
+        """Drafts of vLLM's own drafter, widened by tokens that nobody drafted if it drafted none.
+
+        Args:
+            own: shape (rows, depth or 0).
+            depth: drafts that will be scheduled of each row where steps overlap.
+        """
+        if isinstance(own, list) or own.shape[1] == depth or not self.overlapping:
+            return own
+        return own.new_zeros((own.shape[0], depth))
+
+    def tell(self) -> Drafted:
+        """What is told with the outcome of the step that ran."""
+        told, self._told = self._told, Drafted()
+        told.scores, told.states = self.pool.scores(), self.pool.states()
+        return told
+
+    def _begin(self, new: NewRequestData, assignment: Assignment) -> None:
+        """A request is new."""
+        self.cache.begin(new.req_id, new.num_computed_tokens)
+        self.emitted.begin(new.req_id, new.prompt_token_ids or ())
+        owner = assignment.owners.get(new.req_id)
+        if owner is not None and new.prompt_token_ids is not None:
+            self.pool.begin(new.req_id, new.prompt_token_ids, owner)
+        parameters = new.sampling_params
+        if parameters is not None and parameters.structured_outputs is not None:
+            self._constrained.add(new.req_id)
+
+    def _end(self, request: str) -> None:
+        """A request has ended."""
+        self.pool.end(request)
+        self.cache.end(request)
+        self.emitted.end(request)
+        self._constrained.discard(request)
+        if self._drafted is not None:
+            self._drafted.pop(request, None)
+
+    def _kept(self, output: SchedulerOutput) -> dict[str, tuple[str, int]]:
+        """Drafts of requests that are not in a step: the scheduler keeps them, or nobody does."""
+        if self.overlapping or self._drafted is None:
+            return {}
+        return {r: d for r, d in self._drafted.items() if r not in output.num_scheduled_tokens}
+
+    def _rows(self, requests: list[str], discarded: npt.NDArray[np.bool_]) -> list[tuple[str, str]]:
+        """Requests that can have drafts, and the drafter of each."""
+        return [
+            (request, self._assigned.get(request, self._own))
+            for request, without in zip(requests, discarded.tolist(), strict=True)
+            if not without
+        ]
+
+    def _cut(
+        self,
+        output: SchedulerOutput,
+        scheduled: dict[str, int],
+        drafted: dict[str, tuple[str, int]],
+    ) -> SchedulerOutput:
+        """A step without drafts that do not exist; the one given stays, for it is vLLM's too."""
+        lengths = {
+            request: drafted.get(request, (NONE, 0))[1]
+            for request in scheduled
+            if request not in self._constrained
+        }
+        excess = {r: scheduled[r] - n for r, n in lengths.items() if n < scheduled[r]}
+        self._scheduled = {request: scheduled[request] for request in excess}
+        if not excess:
+            return output
+        cut = copy.copy(output)
+        cut.num_scheduled_tokens = dict(output.num_scheduled_tokens)
+        cut.scheduled_spec_decode_tokens = dict(output.scheduled_spec_decode_tokens)
+        cut.total_num_scheduled_tokens -= sum(excess.values())
+        for request, beyond in excess.items():
+            cut.num_scheduled_tokens[request] -= beyond
+            tokens = cut.scheduled_spec_decode_tokens.pop(request)
+            if lengths[request]:
+                cut.scheduled_spec_decode_tokens[request] = tokens[: lengths[request]]
+        return cut
+
+    def _rectangle(
+        self,
+        requests: list[str],
+        others: dict[str, list[int]],
+        own: torch.Tensor | list[list[int]],
+        depth: int,
+    ) -> torch.Tensor:
+        """Drafts of all rows, shape (rows, depth), those of other drafters filled up."""
+        import torch
+
+        drafts = self.as_scheduled(own, depth)
+        assert isinstance(drafts, torch.Tensor)
+        places = [i for i, request in enumerate(requests) if request in others]
+        filled = [(others[requests[i]] + [_FILLER] * depth)[:depth] for i in places]
+        if depth and places:
+            drafts = drafts.clone()
+            drafts[places] = torch.tensor(filled, dtype=drafts.dtype, device=drafts.device)
+        return drafts
+
+    def _take_in(self, wait: bool) -> None:
+        """Let the pool have the tokens that were sampled; if so told, wait for them."""
+        for request, tokens in self.emitted.take(wait):
+            self.pool.extend(request, tokens)
+
+
+_FILLER: Final = 0  # a token like any other

@@ -1,0 +1,145 @@
+"""One engine with several drafters: whoever drafts, requests get what the target alone would give.
+
+Every step is planned at random (``planning``), and unless a request asks for a drafter, it is drawn
+anew for every request and step; once with steps that overlap, once without.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import flyball
+import pytest
+from flyball.benchmarks.stats import chi_square
+from flyball.inference.drafters.guarded import FAULT_LIMIT
+from flyball.inference.models.family import DRAFT, TARGET, path
+from flyball.inference.vllm.server import EngineProcess
+from ports import free_port
+from stack import Stack
+from test_plans import HERE, RARE, SHORT, Answers, alone, greedy, positions, sampled
+from work import bodies, complete
+
+__all__ = ["alone"]  # pytest finds the fixture here
+
+WILD, FAULTY, REMEMBERING = (f"switching:{name}" for name in ("wild", "faulty", "remembering"))
+DRAFTERS = ("draft", "ngram", WILD, FAULTY, REMEMBERING)
+
+
+@dataclass
+class Switching:
+    """An engine, and what it writes down."""
+
+    engine: EngineProcess
+    folder: Path
+    overlapping: bool
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """Of the scheduler, once all requests have ended."""
+        found: dict[str, Any] = json.loads((self.folder / "planned.json").read_text())
+        return found
+
+    def drafter(self, name: str) -> dict[str, Any]:
+        """How one fares."""
+        found: dict[str, dict[str, Any]] = json.loads((self.folder / "drafters.json").read_text())
+        return found.get(name, {"verified": 0, "accepted": 0, "faults": 0})
+
+    def ask(self, *asked: dict[str, Any], **arguments: object) -> list[list[int]]:
+        """Greedy answers to requests with arguments."""
+        wanted = [body | {"vllm_xargs": arguments} for body in asked]
+        return complete(self.engine.url, wanted, temperature=0.0)
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["overlapping", "one by one"])
+def switching(
+    request: pytest.FixtureRequest, stack: Stack, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Switching]:
+    del stack  # is there for those who answer alone, and takes its time first
+    folder = tmp_path_factory.mktemp("switching")
+    package = Path(flyball.__file__).parent.parent
+    folders = [HERE / "overlapping"] * request.param + [HERE, package]
+    paths = [*map(str, folders), *filter(None, [os.environ.get("PYTHONPATH")])]
+    engine = EngineProcess(
+        path(TARGET),
+        path(DRAFT),
+        free_port(),
+        scheduler="switching.SwitchingScheduler",
+        dtype="float32",
+        max_length=1024,
+        drafters=DRAFTERS,
+        extra=["--enforce-eager", *SHORT],
+        env={
+            "PLANNED": str(folder / "planned.json"),
+            "PYTHONPATH": os.pathsep.join(paths),
+            "FLYBALL_DRAFTER": "random",
+        },
+        log=folder / "engine.log",
+    )
+    with engine:
+        yield Switching(engine.wait_ready(240), folder, request.param)
+
+
+def check(switching: Switching) -> None:
+    """Nothing of the engine's went wrong."""
+    notes = switching.notes
+    assert (notes["broken"], notes["faults"], notes["last_fault"]) == ([], 0, "")
+
+
+def test_random_drafters_and_random_plans_are_lossless(
+    switching: Switching, alone: Answers
+) -> None:
+    assert greedy(switching.engine.url, aborted=8) == alone.greedy
+    check(switching)
+    for event in ("chunks", "cached", "preempted", "unequal", "shortened"):
+        assert switching.notes[event], event
+    assert bool(switching.notes["overlapped"]) is switching.overlapping
+    for name in ("draft", "ngram", REMEMBERING):
+        assert switching.drafter(name)["accepted"], name
+    assert switching.drafter(WILD)["verified"]
+    assert switching.drafter("ngram")["scored_accepted"]
+
+
+@pytest.mark.parametrize("name", ["none", *DRAFTERS])
+def test_every_drafter_is_lossless(switching: Switching, alone: Answers, name: str) -> None:
+    assert switching.ask(*bodies(), flyball_drafter=name) == alone.greedy
+    check(switching)
+
+
+def test_a_faulty_drafter_is_taken_out_and_nobody_notices(
+    switching: Switching, alone: Answers
+) -> None:
+    for _ in range(3):
+        if switching.drafter(FAULTY).get("out"):
+            break
+        switching.ask(*bodies(), flyball_drafter=FAULTY)
+    found = switching.drafter(FAULTY)
+    assert found["out"]
+    assert found["faults"] == FAULT_LIMIT
+    assert found["last_fault"]
+    before = found["verified"]
+    assert switching.ask(*bodies()[:4], flyball_drafter=FAULTY) == alone.greedy[:4]
+    assert switching.drafter(FAULTY)["verified"] == before
+    check(switching)
+
+
+def test_nothing_of_a_tenant_reaches_another(switching: Switching) -> None:
+    body = {"prompt": "def nobody_else_says_this(", "max_tokens": 60}
+    drafted = []
+    for tenant in ("a", "a", "b", "b", 7, 7):
+        before = switching.drafter(REMEMBERING)["verified"]
+        switching.ask(body, flyball_drafter=REMEMBERING, flyball_tenant=tenant)
+        drafted.append(switching.drafter(REMEMBERING)["verified"] - before)
+    # Each tenant has only what it said before; one that makes no sense has nothing, ever.
+    assert [count > 0 for count in drafted] == [False, True, False, True, False, False], drafted
+
+
+def test_what_is_sampled_follows_the_target(switching: Switching, alone: Answers) -> None:
+    ours = sampled(switching.engine.url)
+    p = [chi_square(*positions(ours, alone.sampled, i)).p for i in range(4)]
+    assert min(p) > RARE, p
+    check(switching)
