@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from flyball.policies.plan.learned import Learned
-from flyball.policies.plan.rows import PlanRows
+from flyball.policies.plan.rows import PlanRecorder, PlanRows
 from flyball.policies.plan.rule import Survival, losses
 from flyball.policies.plan.schedule import CHOICES
 from flyball.policies.plan.snapshot import PlanMeta, PlanSnapshot, uncorrected
@@ -61,7 +61,7 @@ def learner(**options):
 
 def best(snapshot, raw):
     correction = snapshot.correction(raw).astype(np.float64)
-    return int((losses(raw) + weighed(correction, raw[PLAN_SPEED_INDEX])).argmin())
+    return int(losses(raw, correction=correction).argmin())
 
 
 def test_before_anything_is_learned_it_decides_as_the_rule():
@@ -155,7 +155,7 @@ def test_transitions_that_do_not_fit_are_refused():
     assert model.replay_buffer.size() == 0
 
 
-def told(policy):
+def told(recorder):
     """One run: a match, a mismatch, a step without a proposal, the end."""
     calls = [
         (state(run=7, at=0.0), None),
@@ -167,22 +167,21 @@ def told(policy):
             ("T", 2, 8.0, 1.0),
         ),
     ]
+    policy = Learned()
     for plan, ended in calls:
         if ended is not None:
-            policy.ended(call(*ended), plan)
-        policy.decide(plan)
-    policy.ended(call("T", 3, 5.0, 1.0), calls[-1][0])
+            recorder.ended(call(*ended), plan)
+        recorder.decided(plan, observe(plan, policy.estimates), policy.decide(plan))
+    recorder.ended(call("T", 3, 5.0, 1.0), calls[-1][0])
 
 
 STEPS = [step("a", True), step("b", False), step("c"), step("d", True)]
 
 
 def test_finished_runs_are_reported_as_transitions():
-    reported = []
-    policy = Learned(report=reported.append)
-    told(policy)
-    policy.finished(finished(STEPS, 7, seconds=25.0))
-    (found,) = reported
+    recorder = PlanRecorder()
+    told(recorder)
+    found = recorder.finished(finished(STEPS, 7, seconds=25.0))
     found.check()
     assert len(found) == 5
     assert found.spent[:, 0] == pytest.approx([1, 8, 3, 8, 5])
@@ -204,10 +203,7 @@ def test_finished_runs_are_reported_as_transitions():
 
 
 def test_runs_that_were_cut_off_are_not_reported():
-    reported = []
-    policy = Learned(report=reported.append)
-    told(policy)
-    policy.finished(finished(STEPS[:2], 7, complete=False))
-    assert reported == []
-    policy.finished(finished(STEPS, 7))  # nothing is left of it
-    assert reported == []
+    recorder = PlanRecorder()
+    told(recorder)
+    assert recorder.finished(finished(STEPS[:2], 7, complete=False)) is None
+    assert recorder.finished(finished(STEPS, 7)) is None  # nothing is left of it

@@ -46,7 +46,7 @@ class DspOptions(Options, frozen=True):
         int, Meta(ge=-MAX_AHEAD, le=MAX_AHEAD, description="an integer: steps added")
     ] = 0
     encoder: Annotated[str, Meta(description="a Hugging Face encoder on this machine")] = ""
-    every: Annotated[int, Meta(ge=1, description="runs between two times of learning")] = 4
+    every: Annotated[int, Meta(ge=1, description="runs between two times of learning")] = 16
     background: Annotated[bool, Meta(description="true or false: in a thread of its own")] = False
 
 

@@ -68,7 +68,7 @@ class Dsp(PlanPolicy):
         tau: float = 0.5,
         beta: int = 0,
         encoder: str = "",
-        every: int = 4,
+        every: int = 16,
         background: bool = False,
         seed: int = 0,
     ) -> None:

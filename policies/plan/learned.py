@@ -8,9 +8,9 @@ import numpy as np
 
 from .rule import Survival, losses
 from .snapshot import PlanSnapshot, uncorrected
-from .space import PLAN_SPEED_INDEX, PlanEstimates, observe
+from .space import PlanEstimates, observe
 from .state import Ahead, PlanState
-from .structure import steps_ahead, weighed
+from .structure import steps_ahead
 
 
 class Learned(Survival):
@@ -45,7 +45,7 @@ class Learned(Survival):
         raw = observe(state, self.estimates)
         snapshot, steps = self.snapshot, steps_ahead(raw[None])[0]
         correction = snapshot.correction(raw).astype(np.float64)
-        loss = losses(raw, self.look) + weighed(correction, raw[PLAN_SPEED_INDEX])
+        loss = losses(raw, self.look, correction)
         budget = snapshot.meta.budget if snapshot.meta.number else self.budget
         budget = budget if self.explore else 0.0
         return self._choose(loss / steps, len(state.proposed), budget * state.speed)

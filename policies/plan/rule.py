@@ -89,7 +89,7 @@ class Survival(PlanPolicy):
         self.estimates.matches.finished(run.task, run.committed)
 
 
-def losses(raw: Array, look: bool = True) -> Floats:
+def losses(raw: Array, look: bool = True, correction: Floats | None = None) -> Floats:
     """Expected loss of every number of steps ahead, from now to the end of the run ahead.
 
     Calling A for the next step shows its proposal, and with it a better chance of that step,
@@ -100,13 +100,18 @@ def losses(raw: Array, look: bool = True) -> Floats:
     Args:
         raw: one raw observation with the speed set, float32, shape (PLAN_SPACE.size,).
         look: whether to; False for one chance.
+        correction: what is to be added to what is foreseen of each choice, as
+            ``Foreseen.components``, shape (CHOICES, 2); None for nothing.
 
     Returns:
         Shape (CHOICES,), in a step's loss without running ahead.
     """
     speed, proposed = float(raw[PLAN_SPEED_INDEX]), int(raw[_PROPOSED])
     both = _two_chances(raw) if look else raw[None]
-    found = weighed(foresee(both).components, both[:, PLAN_SPEED_INDEX])
+    components = foresee(both).components
+    if correction is not None:
+        components += correction
+    found = weighed(components, both[:, PLAN_SPEED_INDEX])
     if len(both) == 1:
         certain: Floats = found[0]
         return certain

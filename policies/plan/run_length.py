@@ -9,7 +9,8 @@ rate.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 BATCH: Final = 16
 """States per gradient step, as published."""
 
-_ROWS: Final = 1 << 13  # of the table of embedded n-grams
+_ROWS: Final = 1 << 12  # of the table of embedded n-grams
 _WIDTH: Final = 32
 _LONGEST: Final = 4  # bytes of an n-gram
 _READ: Final = 512  # last characters of a text that are read
@@ -47,6 +48,7 @@ class RunLengthModel:
         import torch
 
         self._tau = tau
+        self._small = not encoder
         self._rng = np.random.default_rng(seed)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
@@ -57,7 +59,7 @@ class RunLengthModel:
         """Predicted run lengths, in steps, shape (n,)."""
         import torch
 
-        with torch.no_grad():
+        with torch.no_grad(), self._threads():
             values: Floats = self._network(list(texts)).double().numpy()
         return values
 
@@ -74,17 +76,30 @@ class RunLengthModel:
         import torch
 
         order, losses = self._rng.permutation(len(texts)), []
-        for start in range(0, len(texts), BATCH):
-            index = order[start : start + BATCH]
-            predicted = self._network([texts[i] for i in index])
-            miss = torch.from_numpy(targets[index]).float() - predicted
-            weight = torch.where(miss > 0.0, self._tau, 1.0 - self._tau)
-            loss = 2.0 * (weight * miss.square()).mean()
-            self._optimizer.zero_grad()
-            loss.backward()
-            self._optimizer.step()
-            losses.append(loss.item())
+        with self._threads():
+            for start in range(0, len(texts), BATCH):
+                index = order[start : start + BATCH]
+                predicted = self._network([texts[i] for i in index])
+                miss = torch.from_numpy(targets[index]).float() - predicted
+                weight = torch.where(miss > 0.0, self._tau, 1.0 - self._tau)
+                loss = 2.0 * (weight * miss.square()).mean()
+                self._optimizer.zero_grad()
+                loss.backward()
+                self._optimizer.step()
+                losses.append(loss.item())
         return float(np.mean(losses))
+
+    @contextmanager
+    def _threads(self) -> Iterator[None]:
+        """One thread for our small network: more of them would only wait for one another."""
+        import torch
+
+        before = torch.get_num_threads()
+        torch.set_num_threads(1 if self._small else before)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
 
 
 def _byte_grams() -> nn.Module:
