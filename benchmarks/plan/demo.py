@@ -13,11 +13,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from random import Random
 from typing import Any, Final
 
-from ... import __version__
 from ...inference.agents.governor import PlanGovernor
 from ...inference.agents.messages import PlannerInfo
 from ...inference.agents.trajectory import Trajectory
@@ -244,7 +244,7 @@ class _Demo:
             planner=name,
             approximation=DRAFT,
             target=TARGET,
-            versions={"flyball": __version__},
+            versions={"flyball": version("flyball")},
         )
         governor = PlanGovernor(info, own_speed=own_speed, seed=self._options.seed)
         self._links.callback(governor.connect(self._address).close)

@@ -11,9 +11,9 @@ import itertools
 import os
 import re
 import threading
+from importlib.metadata import version
 from typing import Final
 
-from ... import __version__
 from ..curve import keys_from_environment
 from ..link import Link, check_keys
 from ..wire import Address, parse_address
@@ -75,7 +75,7 @@ class Following(threading.local):
                 planner=planner_name(approximation, target),
                 approximation=approximation,
                 target=target,
-                versions={"flyball": __version__},
+                versions={"flyball": version("flyball")},
             )
             governor = PlanGovernor(info, own_speed=own_speed)
             _LINKS.add(governor.connect(address, keys_from_environment()))
