@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from ...policies.plan.learned import corrected_losses
 from ...policies.plan.rows import PlanRows
 from ...policies.plan.snapshot import PlanSnapshot
 from ...policies.plan.space import PLAN_SPEED_INDEX
@@ -54,13 +55,11 @@ def compare(
         rows: recent transitions, at least one.
     """
     targets = model.targets(rows)
-    speed = rows.observations[:, PLAN_SPEED_INDEX]
-    loss = weighed(targets.every.astype(np.float64), speed)
-    each = np.arange(len(rows))
+    loss = weighed(targets.every.astype(np.float64), rows.observations[:, PLAN_SPEED_INDEX])
     found = []
     for snapshot in (candidate, current):
-        values = targets.base + snapshot.correction(rows.observations)
-        found.append(loss[each, weighed(values.astype(np.float64), speed).argmin(-1)])
+        chosen = [int(corrected_losses(raw, snapshot).argmin()) for raw in rows.observations]
+        found.append(loss[np.arange(len(rows)), chosen])
     difference = found[0] - found[1]
     error = float(difference.std() / np.sqrt(len(rows)))
     return PlanComparison(float(found[0].mean()), float(found[1].mean()), error, len(rows))

@@ -29,7 +29,7 @@ FOLDER: Final = "plan"
 """Its folder in a run's."""
 
 _CHUNK: Final = 4  # gradient steps between two looks at the clock
-_JUDGED: Final = 2048  # transitions that a candidate is judged on
+_JUDGED: Final = 512  # transitions that a candidate is judged on
 _NEWER: Final = 32  # transitions between two snapshots, at least
 
 

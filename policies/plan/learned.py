@@ -6,6 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from ..spaces import Array
+from ..transition import Floats
 from .rule import Survival, losses
 from .snapshot import PlanSnapshot, uncorrected
 from .space import PlanEstimates, observe
@@ -44,8 +46,12 @@ class Learned(Survival):
         self.estimates.crowd(state.free)
         raw = observe(state, self.estimates)
         snapshot, steps = self.snapshot, steps_ahead(raw[None])[0]
-        correction = snapshot.correction(raw).astype(np.float64)
-        loss = losses(raw, self.look, correction)
+        loss = corrected_losses(raw, snapshot, self.look)
         budget = snapshot.meta.budget if snapshot.meta.number else self.budget
         budget = budget if self.explore else 0.0
         return self._choose(loss / steps, len(state.proposed), budget * state.speed)
+
+
+def corrected_losses(raw: Array, snapshot: PlanSnapshot, look: bool = True) -> Floats:
+    """The rule's losses of one observation, with what a snapshot adds to them; see ``losses``."""
+    return losses(raw, look, snapshot.correction(raw).astype(np.float64))
