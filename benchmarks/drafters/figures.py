@@ -8,7 +8,7 @@ visits that it is compared on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -108,7 +108,7 @@ def _of_sessions(visits: Sequence[Visit], known: Sequence[Arm], seed: int) -> di
 
 def _over_off(
     visits: Sequence[Visit], known: Sequence[Arm], prefix: str, seed: int
-) -> Mapping[str, float]:
+) -> dict[str, float]:
     """Each arm's throughput over off's; PREFIX_ARM_over_off, ``suffix_prose_over_off`` as asked."""
     out: dict[str, float] = {}
     for arm in known:
@@ -121,7 +121,7 @@ def _over_off(
     return out
 
 
-def _figure(name: str, found: Interval | None) -> Mapping[str, float]:
+def _figure(name: str, found: Interval | None) -> dict[str, float]:
     if found is None or not np.isfinite((found.value, found.low, found.high)).all():
         return {}
     return found.figures(name)

@@ -32,7 +32,8 @@ def profile(level: Level, vocabulary: int, seconds: float) -> PassTimes:
         seconds: after which no further batch size is begun; the first is always timed.
     """
     began = time.perf_counter()
-    rng, passes = Random(0), []
+    rng = Random(0)
+    passes: list[Pass] = []
     context = min(_CONTEXT, level.capacity - max(WIDTHS) - 1)
     for batch in (b for b in BATCHES if b <= len(level.held)):
         if passes and time.perf_counter() - began > seconds:
