@@ -13,6 +13,7 @@ NAMES: Final[dict[str, str]] = {
     "lossless": "whether outputs are those of the target alone, at any depth",
     "depth": "ours against every other policy of the depth, live or simulated",
     "slo": "who keeps what requests were promised, by load, live or simulated",
+    "drafters": "what drafts best, by content and load, and whether it is chosen well, live",
     "plan": "who runs agents' plans ahead best, seconds against dollars, replayed or live",
 }
 """Every benchmark, and what it answers."""
@@ -35,7 +36,7 @@ def run(
         seed: of everything random.
         progress: is told what happens.
         make: makes policies, the learned one among them: for ``depth``.
-        settings: further options of ``depth``, ``slo`` and ``plan``.
+        settings: further options of ``depth``, ``slo``, ``drafters`` and ``plan``.
 
     Raises:
         ValueError: if there is no such benchmark, or an option makes no sense.
@@ -67,4 +68,9 @@ def run(
         from .plan.run import run as run_plan
 
         return run_plan(PlanOptions(quick=quick, seed=seed, **settings), progress)
+    if name == "drafters":
+        from .drafters.options import DraftersOptions
+        from .drafters.run import run as run_drafters
+
+        return run_drafters(DraftersOptions(quick=quick, seed=seed, **settings), progress)
     raise ValueError(f"no benchmark {name!r}; there are {', '.join(NAMES)}")

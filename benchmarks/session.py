@@ -48,6 +48,7 @@ def session(
     seconds: float = 600.0,
     env: Mapping[str, str] | None = None,
     extra: Sequence[str] = (),
+    drafters: tuple[str, ...] = (),
 ) -> Iterator[Session]:
     """Start everything at the same time, wait for it, and stop it whatever happens.
 
@@ -60,6 +61,7 @@ def session(
         seconds: to wait for each.
         env: further environment variables of the engine.
         extra: further arguments to vLLM.
+        drafters: that the engine offers, the default first; empty for vLLM's own alone.
 
     Raises:
         EngineError, BenchError: if one of them does not start.
@@ -77,6 +79,7 @@ def session(
         controller=str(tap),
         engine=ENGINE,
         cores=cores,
+        drafters=drafters,
         extra=list(extra),
         env={"FLYBALL_SEED": str(seed), **(env or {})},
         log=run / "engine.log",

@@ -11,7 +11,7 @@ from ..inference import identity, profile
 from ..inference.drafters.catalogue import parse as parse_drafters
 from ..inference.link import check_keys
 from ..inference.models import family
-from ..inference.settings import from_environment
+from ..inference.settings import chain, from_environment, suffix_memory
 from ..inference.wire import check_engine_name, parse_address
 from ..policies.prices import price_list
 from ..policies.slo import SloError, load_classes
@@ -57,6 +57,8 @@ class ServeOptions:
     guard: bool = True
     slo_classes: Path | None = None
     drafters: str = ""
+    suffix_store: Path | None = None
+    chain: str = ""
 
 
 def check(options: ServeOptions) -> tuple[EngineProcess, ControllerProcess | None]:
@@ -79,6 +81,7 @@ def check(options: ServeOptions) -> tuple[EngineProcess, ControllerProcess | Non
     if options.slo_classes is not None:
         _check_classes(options.slo_classes)
     _check_worker(options)
+    _check_drafters(options, target)
     cores = find_cores(options.engine_cores)
     _check_profile(options, target, draft, cores)
     ports = [("the OpenAI API (--port)", "127.0.0.1", options.port)]
@@ -191,9 +194,31 @@ def _check_worker(options: ServeOptions) -> None:
         raise ValueError(f"{given[0]} cannot be given to vLLM here: --drafters needs flyball's own")
 
 
+def _check_drafters(options: ServeOptions, target: Path) -> None:
+    """Refuse options of drafters that are not offered, and models that make no chain."""
+    for option, drafter, given in (
+        ("--suffix-store", "suffix", options.suffix_store is not None),
+        ("--chain", "chain", bool(options.chain)),
+    ):
+        if given and drafter not in _drafters(options):
+            raise ValueError(f"{option} is for --drafters with {drafter} among them")
+    environ = _environment(options)
+    try:
+        suffix_memory(environ)
+        models = chain(environ).models
+    except ValueError as e:
+        said = str(e).replace("FLYBALL_SUFFIX_STORE=", "--suffix-store ")
+        raise ValueError(said.replace("FLYBALL_CHAIN=", "--chain ")) from None
+    for model in models:
+        family.check_pair(target, model)
+
+
 def _check_governor(engine: EngineProcess) -> None:
     """Refuse what the governor will not start with: the engine finds out after minutes."""
-    settings = from_environment(engine.environment())
+    environ = engine.environment()
+    settings = from_environment(environ)
+    suffix_memory(environ)
+    chain(environ)
     settings.orders()
     if settings.controller is not None:
         check_keys(settings.controller, settings.keys)
@@ -201,6 +226,10 @@ def _check_governor(engine: EngineProcess) -> None:
 
 def _environment(options: ServeOptions) -> dict[str, str]:
     env = {"FLYBALL_KEYS": str(options.keys)} if options.keys else {}
+    if options.suffix_store is not None:
+        env["FLYBALL_SUFFIX_STORE"] = str(options.suffix_store.resolve())
+    if options.chain:
+        env["FLYBALL_CHAIN"] = options.chain
     return env if options.guard else env | {"FLYBALL_GUARD": "off"}
 
 

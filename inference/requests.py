@@ -44,6 +44,11 @@ EASY_FROM: Final = 0.85
 """The same from which it is easy."""
 
 
+def behaviour(rate: float) -> int:
+    """The slot of requests of whose drafted positions such a share is accepted."""
+    return EASY if rate >= EASY_FROM else MIXED if rate >= MIXED_FROM else HARD
+
+
 class RequestState:
     """One request: its slot when it names a class, its speed, its recent drafts.
 
@@ -126,8 +131,7 @@ class RequestState:
         self.accepted = self.accepted * HISTORY + accepted
         self.expected = self.expected * HISTORY + expected[self.slot][tried]
         if self.named is None and self.tried >= ENOUGH:
-            rate = self.accepted / self.tried
-            slot = EASY if rate >= EASY_FROM else MIXED if rate >= MIXED_FROM else HARD
+            slot = behaviour(self.accepted / self.tried)
             if slot != self.slot:
                 # Its history, measured by the class it joins.
                 self.expected *= expected[slot][tried] / expected[self.slot][tried]

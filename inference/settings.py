@@ -74,6 +74,38 @@ class GovernorSettings:
         return Orders(speed=self.speed, mode=self.mode, runner=runner)
 
 
+@dataclass(frozen=True)
+class SuffixSettings:
+    """Settings of an engine's suffix memory, each with its environment variable.
+
+    Attributes:
+        store: FLYBALL_SUFFIX_STORE, folder in which it is kept across restarts; none by default.
+        tokens: FLYBALL_SUFFIX_TOKENS, how many it holds at most, of all tenants together; None for
+            the memory's own limit.
+        threshold: FLYBALL_SUFFIX_THRESHOLD, in (0, 1]: drafts end before their survival falls below
+            it; None for the drafter's own.
+    """
+
+    store: Path | None
+    tokens: int | None
+    threshold: float | None
+
+
+@dataclass(frozen=True)
+class ChainSettings:
+    """Settings of an engine's chain drafter, each with its environment variable.
+
+    Attributes:
+        models: FLYBALL_CHAIN, folders with commas of the models below the target; empty for those
+            of the embedded family.
+        memory: FLYBALL_CHAIN_MIB, bytes that all of them may take with their caches; None for what
+            is free.
+    """
+
+    models: tuple[Path, ...]
+    memory: int | None
+
+
 def from_environment(environ: Mapping[str, str] = os.environ) -> GovernorSettings:
     """Read the settings.
 
@@ -106,6 +138,32 @@ def drafters(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
         ValueError: naming the variable and what it may say.
     """
     return _default(_read("FLYBALL_DRAFTERS", parse_drafters, environ), ())
+
+
+def suffix_memory(environ: Mapping[str, str] = os.environ) -> SuffixSettings:
+    """What the suffix memory is told.
+
+    Raises:
+        ValueError: naming the variable and what it may say.
+    """
+    return SuffixSettings(
+        store=_read("FLYBALL_SUFFIX_STORE", _folder, environ),
+        tokens=_read("FLYBALL_SUFFIX_TOKENS", _positive, environ),
+        threshold=_read("FLYBALL_SUFFIX_THRESHOLD", _survival, environ),
+    )
+
+
+def chain(environ: Mapping[str, str] = os.environ) -> ChainSettings:
+    """What the chain drafter is told.
+
+    Raises:
+        ValueError: naming the variable and what it may say.
+    """
+    mib = _read("FLYBALL_CHAIN_MIB", _positive, environ)
+    return ChainSettings(
+        models=_default(_read("FLYBALL_CHAIN", _models, environ), ()),
+        memory=None if mib is None else mib << 20,
+    )
 
 
 def slo_classes(environ: Mapping[str, str] = os.environ) -> SloClasses:
@@ -160,6 +218,24 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _folder(text: str) -> Path:
+    path = Path(text)
+    if path.exists() and not path.is_dir():
+        raise ValueError("must be a folder, not a file")
+    return path
+
+
+def _models(text: str) -> tuple[Path, ...]:
+    folders = tuple(Path(part.strip()) for part in text.split(",") if part.strip())
+    for folder in folders:
+        if not folder.is_dir():
+            raise ValueError(f"there is no model folder {folder}")
+    names = [folder.name for folder in folders]
+    if len({*names}) < len(names):
+        raise ValueError("each model of a chain needs a folder of another name")
+    return folders
+
+
 def _switch(text: str) -> bool:
     if text not in ("on", "off"):
         raise ValueError("must be on or off")
@@ -178,6 +254,13 @@ def _share(text: str) -> float:
     value = _number(text)
     if not 0.0 < value <= 0.5:
         raise ValueError("must be a number above 0, at most 0.5")
+    return value
+
+
+def _survival(text: str) -> float:
+    value = _number(text)
+    if not 0.0 < value <= 1.0:
+        raise ValueError("must be a number above 0, at most 1")
     return value
 
 

@@ -16,6 +16,7 @@ from flyball.controller.serving import ServeOptions, check
 from flyball.controller.supervise import ControllerProcess, check_ports
 from flyball.controller.vllm_options import check_extra, find_cores, parse_cores
 from flyball.inference.client import ControllerClient
+from flyball.inference.models.family import MIDDLE, path
 from flyball.inference.vllm.server import EngineError, EngineProcess
 from ports import free_ports
 from running import until
@@ -175,13 +176,14 @@ def test_an_engine_that_fails_says_why_and_where_its_log_is(tmp_path: Path) -> N
     assert "start before" not in str(failed.value)
 
 
-def test_a_controller_that_runs_elsewhere_is_used(tmp_path: Path) -> None:
+def _elsewhere(tmp_path: Path) -> ServeOptions:
+    """Options for small models and a controller that is not started."""
     for name in ("target", "draft"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text('{"vocab_size": 1}')
         (tmp_path / name / "tokenizer.json").write_text('{"model": {"vocab": {"a": 0}}}')
         write_weights(tmp_path / name)
-    options = ServeOptions(
+    return ServeOptions(
         model=tmp_path / "target",
         draft=tmp_path / "draft",
         k_max=4,
@@ -205,6 +207,10 @@ def test_a_controller_that_runs_elsewhere_is_used(tmp_path: Path) -> None:
         token_file=None,
         extra=("--max-num-seqs", "4"),
     )
+
+
+def test_a_controller_that_runs_elsewhere_is_used(tmp_path: Path) -> None:
+    options = _elsewhere(tmp_path)
     classes = tmp_path / "classes.toml"
     classes.write_text("[chat]\ntpot_ms = 0\n")
     with pytest.raises(
@@ -224,3 +230,21 @@ def test_a_controller_that_runs_elsewhere_is_used(tmp_path: Path) -> None:
         check(dataclasses.replace(options, drafters="n"))
     with pytest.raises(ValueError, match="--worker-cls=x cannot be given"):
         check(dataclasses.replace(options, drafters="ngram", extra=("--worker-cls=x",)))
+
+
+def test_options_of_drafters_are_checked_and_handed_on(tmp_path: Path) -> None:
+    options = _elsewhere(tmp_path)
+    with pytest.raises(ValueError, match="--suffix-store is for --drafters with suffix"):
+        check(dataclasses.replace(options, suffix_store=tmp_path))
+    both = dataclasses.replace(options, drafters="suffix,chain")
+    with pytest.raises(ValueError, match=r"--chain .*: there is no model folder"):
+        check(dataclasses.replace(both, chain=str(tmp_path / "nowhere")))
+    with pytest.raises(ValueError, match="the vocabularies differ"):
+        check(dataclasses.replace(both, chain=str(path(MIDDLE))))
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"--suffix-store .*: must be a folder"):
+        check(dataclasses.replace(both, suffix_store=tmp_path / "file"))
+    models = str(tmp_path / "draft")
+    engine, _ = check(dataclasses.replace(both, suffix_store=tmp_path, chain=models))
+    assert engine.environment()["FLYBALL_SUFFIX_STORE"] == str(tmp_path.resolve())
+    assert engine.environment()["FLYBALL_CHAIN"] == models

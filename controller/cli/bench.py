@@ -61,7 +61,7 @@ def bench(
         typer.Option(
             min=1,
             help="For vllm: depth's visits to every phase, 4 by default, resumed ones among them; "
-            "the turns of slo's arms, 2 by default.",
+            "the turns of slo's arms, 2 by default. For drafters as for depth.",
         ),
     ] = None,
     speeds: Annotated[
@@ -75,7 +75,7 @@ def bench(
         float | None,
         typer.Option(
             help="For depth, vllm: seconds that each policy that learns decides before anything is "
-            "compared; 120 by default."
+            "compared; 120 by default. For drafters: the learned choice, 60 by default."
         ),
     ] = None,
     guard: Annotated[
@@ -88,8 +88,8 @@ def bench(
     resume: Annotated[
         Path | None,
         typer.Option(
-            help="For depth, vllm: file of what an earlier run measured (it names it), to go on "
-            "with until there are --rounds; with the same options."
+            help="For depth, vllm, and drafters: file of what an earlier run measured (it names "
+            "it), to go on with until there are --rounds; with the same options."
         ),
     ] = None,
     loads: Annotated[
@@ -135,6 +135,8 @@ def bench(
     Example: flyball bench plan --trace openagi_planning.jsonl --json plan.json
 
     Example: flyball bench plan --engine live --tasks 40 --plots plots
+
+    Example: flyball bench drafters --json drafters.json
 
     Example: flyball bench slo --trace azure_conv.csv --trace azure_code.csv --json slo.json
 
@@ -189,7 +191,7 @@ def bench(
         raise CliError(str(e)) from e
 
 
-FOLDERED: Final = ("depth", "slo")
+FOLDERED: Final = ("depth", "slo", "drafters")
 """Benchmarks that leave files beside their result."""
 
 _OPTION: Final = {"traces": "trace", "tpot_ms": "tpot-ms", "ttft_ms": "ttft-ms"}
@@ -211,6 +213,7 @@ _SETTINGS: Final[dict[str, dict[str, str | None]]] = {
         "rounds": "vllm",
         "profile": "simulator",
     },
+    "drafters": dict.fromkeys(("rounds", "cold", "resume")),
     "plan": dict.fromkeys(("engine", "seeds", "traces", "plots", "tasks")),
 }
 """Options of each benchmark, and the engine that alone has them; None for both."""

@@ -70,7 +70,18 @@ def serve(
         str,
         typer.Option(
             help="What requests can have drafts from, the default first, such as "
-            "draft,ngram,suffix. Default: the draft model alone."
+            "draft,ngram,suffix,chain. Default: the draft model alone."
+        ),
+    ] = "",
+    suffix_store: Annotated[
+        Path | None,
+        typer.Option(help="Folder in which the suffix memory is kept across restarts."),
+    ] = None,
+    chain: Annotated[
+        str,
+        typer.Option(
+            help="Folders, with commas, of the chain's models, on the target's vocabulary. "
+            "Default: the embedded family's, below its target."
         ),
     ] = "",
 ) -> None:
@@ -112,6 +123,8 @@ def serve(
             guard=guard,
             slo_classes=slo_classes,
             drafters=drafters,
+            suffix_store=suffix_store,
+            chain=chain,
             extra=tuple(context.args),
         )
         child, learner = check(chosen)

@@ -38,6 +38,7 @@ class DrafterContext:
         target: folder or name of the target model.
         draft: the same of vLLM's draft model; "" without one.
         tokenizer: the same of the target's tokenizer.
+        device: where the engine's models run, such as "cpu" or "cuda:0".
     """
 
     vocabulary: int
@@ -47,6 +48,7 @@ class DrafterContext:
     target: str
     draft: str = ""
     tokenizer: str = ""
+    device: str = "cpu"
 
 
 def parse(text: str) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ Importing this module imports neither torch nor transformers.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from dataclasses import dataclass
@@ -120,6 +121,16 @@ def check_pair(target: Path, draft: Path) -> None:
         )
     for folder in (target, draft):
         _check_weights(folder)
+
+
+def fingerprint(folder: Path) -> str:
+    """What the ids of a model's tokens mean, as a digest: the same for models of one tokenizer.
+
+    Raises:
+        ValueError: The folder has no readable tokenizer.
+    """
+    said = json.dumps(_vocabulary(folder), sort_keys=True, ensure_ascii=True).encode()
+    return hashlib.blake2b(said, digest_size=16).hexdigest()
 
 
 def _check_weights(folder: Path) -> None:

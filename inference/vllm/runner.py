@@ -162,6 +162,7 @@ def extend(runner: Any, config: Any) -> Drafting | None:
         target=config.model_config.model,
         draft=str(speculative.model) if model else "",
         tokenizer=str(config.model_config.tokenizer),
+        device=str(runner.device),
     )
     pool = DrafterPool(build(names, context), vocabulary)
     overlapping = bool(config.scheduler_config.async_scheduling)

@@ -15,6 +15,7 @@ from random import Random
 import msgspec
 from flyball.inference.drafters.catalogue import DrafterContext
 from flyball.inference.drafters.drafter import Ask, Drafter, Owner
+from flyball.inference.drafters.suffix import Draft, SuffixDrafter
 from flyball.inference.vllm import GovernedAsyncScheduler
 from planning import Planned
 
@@ -95,6 +96,37 @@ class Remembering(Drafter):
     def _draft(self, request: str) -> list[int]:
         last, end = self.contexts[request][-2:]
         return self.memory.get((self.tenants[request], last, end), [])
+
+
+class Telling(SuffixDrafter):
+    """A suffix memory that tells how many tokens each tenant was drafted from its store.
+
+    It is written next to the file that ``PLANNED`` names, whenever a request ends.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: dict[str, int] = {}
+
+    def draft(self, ask: Ask, threshold: float | None = None) -> Draft:
+        drafted = super().draft(ask, threshold)
+        request = self._requests[ask.request]
+        sources = request.used[: len(drafted.tokens), 0]  # 0 is the request itself
+        stored = self.counts.get(request.tenant, 0) + int((sources > 0).sum())
+        self.counts[request.tenant] = stored
+        return drafted
+
+    def end(self, request: str) -> None:
+        super().end(request)
+        path = Path(os.environ["PLANNED"]).with_name("stored.json")
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(self.counts))
+        part.rename(path)
+
+
+def telling(context: DrafterContext) -> Drafter:
+    del context
+    return Telling()
 
 
 def remembering(context: DrafterContext) -> Drafter:

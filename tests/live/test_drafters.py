@@ -26,8 +26,11 @@ from work import bodies, complete
 
 __all__ = ["alone"]  # pytest finds the fixture here
 
-WILD, FAULTY, REMEMBERING = (f"switching:{name}" for name in ("wild", "faulty", "remembering"))
-DRAFTERS = ("draft", "ngram", WILD, FAULTY, REMEMBERING)
+WILD, FAULTY, REMEMBERING, TELLING = (
+    f"switching:{name}" for name in ("wild", "faulty", "remembering", "telling")
+)
+DRAFTERS = ("draft", "ngram", "suffix", "chain", WILD, FAULTY, REMEMBERING, TELLING)
+NEW = "def nobody_else_says_this("
 
 
 @dataclass
@@ -48,6 +51,18 @@ class Switching:
         """How one fares."""
         found: dict[str, dict[str, Any]] = json.loads((self.folder / "drafters.json").read_text())
         return found.get(name, {"verified": 0, "accepted": 0, "faults": 0})
+
+    def stored(self, tenant: str) -> int:
+        """Tokens that a tenant was drafted from its store."""
+        file = self.folder / "stored.json"
+        return int(json.loads(file.read_text()).get(tenant, 0)) if file.exists() else 0
+
+    def accepted(self, tenant: str) -> int:
+        """Tokens of the suffix memory that the target accepts in a request of a tenant's."""
+        before = self.drafter("suffix")["accepted"]
+        body = {"prompt": NEW, "max_tokens": 60}
+        self.ask(body, flyball_drafter="suffix", flyball_tenant=tenant)
+        return int(self.drafter("suffix")["accepted"]) - before
 
     def ask(self, *asked: dict[str, Any], **arguments: object) -> list[list[int]]:
         """Greedy answers to requests with arguments."""
@@ -77,6 +92,7 @@ def switching(
             "PLANNED": str(folder / "planned.json"),
             "PYTHONPATH": os.pathsep.join(paths),
             "FLYBALL_DRAFTER": "random",
+            "FLYBALL_SUFFIX_STORE": str(folder / "store"),
         },
         log=folder / "engine.log",
     )
@@ -98,7 +114,7 @@ def test_random_drafters_and_random_plans_are_lossless(
     for event in ("chunks", "cached", "preempted", "unequal", "shortened"):
         assert switching.notes[event], event
     assert bool(switching.notes["overlapped"]) is switching.overlapping
-    for name in ("draft", "ngram", REMEMBERING):
+    for name in ("draft", "ngram", "suffix", "chain", REMEMBERING):
         assert switching.drafter(name)["accepted"], name
     assert switching.drafter(WILD)["verified"]
     assert switching.drafter("ngram")["scored_accepted"]
@@ -128,7 +144,7 @@ def test_a_faulty_drafter_is_taken_out_and_nobody_notices(
 
 
 def test_nothing_of_a_tenant_reaches_another(switching: Switching) -> None:
-    body = {"prompt": "def nobody_else_says_this(", "max_tokens": 60}
+    body = {"prompt": NEW, "max_tokens": 60}
     drafted = []
     for tenant in ("a", "a", "b", "b", 7, 7):
         before = switching.drafter(REMEMBERING)["verified"]
@@ -138,8 +154,32 @@ def test_nothing_of_a_tenant_reaches_another(switching: Switching) -> None:
     assert [count > 0 for count in drafted] == [False, True, False, True, False, False], drafted
 
 
+def test_a_tenants_memory_is_its_own(switching: Switching) -> None:
+    body = {"prompt": NEW, "max_tokens": 60}
+    drafted: list[int] = []
+    for tenant in ("one", "one", "two", "two"):
+        before = switching.stored(tenant)
+        switching.ask(body, flyball_drafter=TELLING, flyball_tenant=tenant)
+        drafted.append(switching.stored(tenant) - before)
+    # The same prompt: what the first said would have served the second, too.
+    assert [count > 0 for count in drafted] == [False, True, False, True], drafted
+    check(switching)
+
+
 def test_what_is_sampled_follows_the_target(switching: Switching, alone: Answers) -> None:
     ours = sampled(switching.engine.url)
     p = [chi_square(*positions(ours, alone.sampled, i)).p for i in range(4)]
     assert min(p) > RARE, p
+    check(switching)
+
+
+def test_what_is_remembered_outlives_a_restart(switching: Switching) -> None:
+    first, second = switching.accepted("lasting"), switching.accepted("lasting")
+    assert second > first
+    switching.engine.stop(60)
+    assert list((switching.folder / "store").glob("*.safetensors"))
+    (switching.folder / "drafters.json").unlink()
+    switching.engine.start().wait_ready(240)
+    assert switching.accepted("lasting") > first
+    assert switching.accepted("never seen") <= first
     check(switching)

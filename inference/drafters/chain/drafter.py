@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ....policies.chains.plan import NO_CHAIN, Plan
@@ -115,12 +115,16 @@ class ChainDrafter(Drafter):
         runs, self._runs = self._runs, []
         return runs
 
-    def lags(self) -> Mapping[str, float]:
+    def lags(self, requests: Iterable[str] | None = None) -> Mapping[str, float]:
         """By model, committed tokens per request that its cache does not hold, on average.
 
         Requests that had no draft yet count with all of their tokens.
+
+        Args:
+            requests: that are looked at; None for all.
         """
-        running = self._requests.values()
+        names = self._requests if requests is None else requests
+        running = [self._requests[name] for name in names if name in self._requests]
         return {
             name: sum(_lag(level, request) for request in running) / max(len(running), 1)
             for name, level in self._levels.items()

@@ -42,7 +42,31 @@ def load_chain(
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> ChainDrafter:
-    """Load a chain drafter.
+    """Load a chain drafter; arguments and errors as of ``load_levels``."""
+    return ChainDrafter(
+        load_levels(
+            target,
+            models,
+            slots=slots,
+            capacity=capacity,
+            memory=memory,
+            device=device,
+            dtype=dtype,
+        )
+    )
+
+
+def load_levels(
+    target: Path,
+    models: Mapping[str, Path],
+    *,
+    slots: int,
+    capacity: int,
+    memory: int | None = None,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> list[Level]:
+    """Load the models of a chain, smallest first, once all of them are checked.
 
     Args:
         target: the target's folder, in Hugging Face format, of which only the tokenizer is read.
@@ -66,12 +90,10 @@ def load_chain(
     needs = [need(name, models[name], configs[name], slots, capacity, dtype) for name in models]
     needs.sort(key=lambda found: found.weights)
     _check_memory(needs, memory)
-    return ChainDrafter(
-        [
-            load_level(found.name, models[found.name], slots, capacity, device, dtype)
-            for found in needs
-        ]
-    )
+    return [
+        load_level(found.name, models[found.name], slots, capacity, device, dtype)
+        for found in needs
+    ]
 
 
 def load_level(

@@ -16,6 +16,7 @@ _HERE = Path(__file__).parent
 compiling.forget_stale(_HERE, (*_HERE.glob("*.py"), Path(compiling.__file__)))
 
 from .drafter import Draft, SuffixDrafter  # noqa: E402
+from .engine import build  # noqa: E402
 from .memory import Memory  # noqa: E402
 
-__all__ = ["Draft", "Memory", "SuffixDrafter"]
+__all__ = ["Draft", "Memory", "SuffixDrafter", "build"]
