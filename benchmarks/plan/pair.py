@@ -150,7 +150,8 @@ def agent_pair(
             (("target", found.target, for_target), ("draft", found.draft, for_draft))
         )
     ]
-    return AgentPair(*engines, prices_of(found, engines))
+    target, draft = engines
+    return AgentPair(target, draft, prices_of(found, engines))
 
 
 @contextmanager
