@@ -95,7 +95,7 @@ def test_a_policy_goes_before_the_environment_and_not_with_a_controller(
 ) -> None:
     monkeypatch.setenv("FLYBALL_CONTROLLER", str(controller.address))
     (done,) = planning(("alone", "large"), policy=Fixed(2))
-    assert any(step.proposed is not None for step in done.steps)
+    assert {decision.ahead.steps for decision in done.decisions} == {2}
     assert not planner_of(controller, "alone")
     with pytest.raises(ValueError, match="not both"):
         planning(("alone", "large"), policy=Fixed(2), controller=str(controller.address))

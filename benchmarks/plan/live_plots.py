@@ -24,7 +24,7 @@ def draw_live(found: LiveRuns, out: Path) -> Path:
     total = {arm: found.parts(arm).sum(0) for arm in found.runs}
     alone = next(sums for arm, sums in total.items() if arm.family == FIXED)
     for arm, sums in total.items():
-        seconds, dollars = (sums / alone)[:2].tolist()
+        seconds, dollars = (sums[:2] / alone[:2]).tolist()
         colour = {OURS: GOVERNED, FIXED: INK}.get(arm.family, QUIET)
         panel.plot([seconds], [dollars], "o", ms=6, color=colour)
         name = "target alone" if arm.family == FIXED else arm.name

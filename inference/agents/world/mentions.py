@@ -12,7 +12,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from ..protocol import Step
@@ -41,11 +41,19 @@ _FORMATS: Final[dict[str, tuple[str, ...]]] = {
     "minutes": (r"\b\d{1,3}(?=(?: free)? min)",),
     "value": (r"\b\d+(?:\.\d+)?(?= [a-z])",),
     "city": (_CITY,),
-    "title": (r"\b[a-z]{3,} [a-z]{3,}\b",),
+    "title": (r"(?<=\ba )[a-z]{3,} [a-z]{3,}\b", r"(?<=\bthe )[a-z]{3,} [a-z]{3,}\b"),
     "text": (_REFERENCE, _AMOUNT, _CITY, r"\b[a-z]{3,}\b"),
     "answer": (_REFERENCE, _AMOUNT, _CITY, _PATH, _TIME),
 }
 """How arguments look, by the name of the parameter."""
+
+_ENDS: Final = {
+    (False, "from"): (_CITY,),
+    (False, "to"): (_CITY,),
+    (True, "from"): (rf"(?<=\d )(?:{'|'.join(UNITS)})(?![\w-])",),
+    (True, "to"): (_UNIT,),
+}
+"""How the ends of a journey look, and of a conversion."""
 
 _FIELDS: Final = (
     *("home", "phone", "email", "population", "elevation", "mayor", "price"),
@@ -63,34 +71,39 @@ def mentioned(task: Task, steps: Sequence[Step]) -> str:
         steps: those before, oldest first.
     """
     texts = [_plain(task.goal), *(text for step in steps for text in _texts(step))]
+    done = {str(step.action) for step in steps}
     calls = [
-        _call(name, list(tool.parameters), values)
+        _call(name, list(tool.parameters), values, done)
         for name, tool in TOOLS.items()
         if all(values := [_values(name, p, texts) for p in tool.parameters])
     ]
     return f"Action: ({'|'.join(calls)})"
 
 
-def _call(name: str, parameters: list[str], values: list[list[str]]) -> str:
+def _call(name: str, parameters: list[str], values: list[list[str]], done: Collection[str]) -> str:
     """Calls of one tool; where they can be written out, none that makes no sense."""
     if math.prod(map(len, values)) > _MOST:
         arguments = (f'"{p}": {_one_of(v)}' for p, v in zip(parameters, values, strict=True))
         return rf"{name} \{{{', '.join(arguments)}\}}"
     order = {value: i for each in values for i, value in enumerate(each)}
-    rows = list(itertools.product(*values))
-    sensible = [row for row in rows if _sensible(dict(zip(parameters, row, strict=True)), order)]
-    written = [
-        ", ".join(f'"{p}": {_escaped(v)}' for p, v in zip(parameters, row, strict=True))
-        for row in sensible or rows[:1]
-    ]
-    return rf"{name} \{{({'|'.join(written)})\}}"
+    rows = [dict(zip(parameters, row, strict=True)) for row in itertools.product(*values)]
+    written = {_arguments(row): _sensible(row, order) for row in rows}
+    sensible = [text for text, is_so in written.items() if is_so and f"{name} {text}" not in done]
+    return f"{name} {_one_of(sensible or list(written)[:1])}"
+
+
+def _arguments(row: dict[str, str]) -> str:
+    written = ", ".join(f'"{name}": {value}' for name, value in row.items())
+    return f"{{{written}}}"
 
 
 def _sensible(arguments: dict[str, str], order: dict[str, int]) -> bool:
-    """Whether all arguments differ, and where it begins was mentioned before where it ends."""
+    """Whether all arguments differ, and a journey begins where was mentioned first."""
     if len(set(arguments.values())) < len(arguments):
         return False
-    return "to" not in arguments or order[arguments["from"]] < order[arguments["to"]]
+    if not {"from", "to", "date"} <= set(arguments):
+        return True
+    return order[arguments["from"]] < order[arguments["to"]]
 
 
 def _values(tool: str, parameter: str, texts: Sequence[str]) -> list[str]:
@@ -105,7 +118,7 @@ def _values(tool: str, parameter: str, texts: Sequence[str]) -> list[str]:
 
 
 def _found(tool: str, parameter: str, texts: Sequence[str]) -> Iterator[str]:
-    patterns = _FORMATS.get(parameter) or ((_UNIT,) if tool == "convert" else (_CITY,))
+    patterns = _FORMATS.get(parameter) or _ENDS[tool == "convert", parameter]
     for text in texts:
         names = {part for name in re.findall(_PERSON, text) for part in name.split()}
         for pattern in patterns:
