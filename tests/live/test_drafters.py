@@ -31,6 +31,8 @@ WILD, FAULTY, REMEMBERING, TELLING = (
 )
 DRAFTERS = ("draft", "ngram", "suffix", "chain", WILD, FAULTY, REMEMBERING, TELLING)
 NEW = "def nobody_else_says_this("
+EACH = slice(None, None, 3)
+"""Requests that every drafter alone serves; random ones serve them all."""
 
 
 @dataclass
@@ -122,7 +124,7 @@ def test_random_drafters_and_random_plans_are_lossless(
 
 @pytest.mark.parametrize("name", ["none", *DRAFTERS])
 def test_every_drafter_is_lossless(switching: Switching, alone: Answers, name: str) -> None:
-    assert switching.ask(*bodies(), flyball_drafter=name) == alone.greedy
+    assert switching.ask(*bodies()[EACH], flyball_drafter=name) == alone.greedy[EACH]
     check(switching)
 
 
