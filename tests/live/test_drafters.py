@@ -61,10 +61,16 @@ class Switching:
 
     def accepted(self, tenant: str) -> int:
         """Tokens of the suffix memory that the target accepts in a request of a tenant's."""
+        self.flush()
         before = self.drafter("suffix")["accepted"]
         body = {"prompt": NEW, "max_tokens": 60}
         self.ask(body, flyball_drafter="suffix", flyball_tenant=tenant)
+        self.flush()
         return int(self.drafter("suffix")["accepted"]) - before
+
+    def flush(self) -> None:
+        """Let what was asked for be told of: with the steps, and at the end of an interval."""
+        self.ask({"prompt": "x = 1", "max_tokens": 24}, flyball_drafter="none")
 
     def ask(self, *asked: dict[str, Any], **arguments: object) -> list[list[int]]:
         """Greedy answers to requests with arguments."""
@@ -149,8 +155,10 @@ def test_nothing_of_a_tenant_reaches_another(switching: Switching) -> None:
     body = {"prompt": NEW, "max_tokens": 60}
     drafted = []
     for tenant in ("a", "a", "b", "b", 7, 7):
+        switching.flush()
         before = switching.drafter(REMEMBERING)["verified"]
         switching.ask(body, flyball_drafter=REMEMBERING, flyball_tenant=tenant)
+        switching.flush()
         drafted.append(switching.drafter(REMEMBERING)["verified"] - before)
     # Each tenant has only what it said before; one that makes no sense has nothing, ever.
     assert [count > 0 for count in drafted] == [False, True, False, True, False, False], drafted
@@ -162,6 +170,7 @@ def test_a_tenants_memory_is_its_own(switching: Switching) -> None:
     for tenant in ("one", "one", "two", "two"):
         before = switching.stored(tenant)
         switching.ask(body, flyball_drafter=TELLING, flyball_tenant=tenant)
+        switching.flush()
         drafted.append(switching.stored(tenant) - before)
     # The same prompt: what the first said would have served the second, too.
     assert [count > 0 for count in drafted] == [False, True, False, True], drafted
