@@ -59,15 +59,6 @@ class Switching:
         file = self.folder / "stored.json"
         return int(json.loads(file.read_text()).get(tenant, 0)) if file.exists() else 0
 
-    def accepted(self, tenant: str) -> int:
-        """Tokens of the suffix memory that the target accepts in a request of a tenant's."""
-        self.flush()
-        before = self.drafter("suffix")["accepted"]
-        body = {"prompt": NEW, "max_tokens": 60}
-        self.ask(body, flyball_drafter="suffix", flyball_tenant=tenant)
-        self.flush()
-        return int(self.drafter("suffix")["accepted"]) - before
-
     def flush(self) -> None:
         """Let what was asked for be told of: with the steps, and at the end of an interval."""
         self.ask({"prompt": "x = 1", "max_tokens": 24}, flyball_drafter="none")
@@ -181,16 +172,4 @@ def test_what_is_sampled_follows_the_target(switching: Switching, alone: Answers
     ours = sampled(switching.engine.url)
     p = [chi_square(*positions(ours, alone.sampled, i)).p for i in range(4)]
     assert min(p) > RARE, p
-    check(switching)
-
-
-def test_what_is_remembered_outlives_a_restart(switching: Switching) -> None:
-    first, second = switching.accepted("lasting"), switching.accepted("lasting")
-    assert second > first
-    switching.engine.stop(60)
-    assert list((switching.folder / "store").glob("*.safetensors"))
-    (switching.folder / "drafters.json").unlink()
-    switching.engine.start().wait_ready(240)
-    assert switching.accepted("lasting") > first
-    assert switching.accepted("never seen") <= first
     check(switching)
