@@ -110,11 +110,12 @@ async def plan(
             policy and a controller.
     """
     agents = (approximation, target)
+    address = _address(controller, policy)
     planner = Planner(
         approximation,
         target,
         tools if not isinstance(tools, Iterable) else Tools(as_tools(tools)),
-        policy or await _decider(agents, _address(controller, policy), speed is not None),
+        policy or await _decider(agents, address, speed is not None),
         {agent.model: _price(agent, prices) for agent in agents},
         speed=_SPEED if speed is None else speed,
         matching=matching,
