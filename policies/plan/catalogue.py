@@ -14,7 +14,7 @@ from .dsp import Dsp
 from .fixed import Fixed
 from .isp import Isp
 from .learned import Learned
-from .oracle import Future, Oracle
+from .oracle import Future, Judge, Oracle
 from .policy import PlanPolicy
 from .rule import Survival
 from .snapshot import PlanSnapshot
@@ -53,12 +53,9 @@ class DspOptions(Options, frozen=True):
 class SurvivalOptions(Options, frozen=True):
     """Options of ``survival``."""
 
-    look: Annotated[
-        bool, Meta(description="true or false: count what the next proposal may tell")
-    ] = True
     budget: Annotated[
         float, Meta(ge=0.0, le=1.0, description="a number in [0, 1]: loss spent on learning")
-    ] = 0.02
+    ] = 0.005
 
 
 class Given(NamedTuple):
@@ -90,9 +87,17 @@ class PlanEntry(NamedTuple):
 
 
 def _oracle(_: Any, given: Given) -> PlanPolicy:
+    return Oracle(_future("oracle", given))
+
+
+def _judge(_: Any, given: Given) -> PlanPolicy:
+    return Judge(_future("judge", given))
+
+
+def _future(name: str, given: Given) -> Future:
     if given.future is None:
-        raise ValueError("plan policy 'oracle' needs the future: only a replay can tell it")
-    return Oracle(given.future)
+        raise ValueError(f"plan policy {name!r} needs the future: only a replay can tell it")
+    return given.future
 
 
 _Make = Callable[[Any, Given], PlanPolicy]
@@ -108,9 +113,10 @@ _CATALOGUE: Final[Mapping[str, tuple[type[PlanPolicy], type[Options], _Make]]] =
     "survival": (
         Survival,
         SurvivalOptions,
-        lambda o, g: Survival(look=o.look, budget=o.budget, seed=g.seed),
+        lambda o, g: Survival(budget=o.budget, seed=g.seed),
     ),
     "learned": (Learned, Options, lambda _, g: Learned(g.snapshot, seed=g.seed)),
+    "judge": (Judge, Options, _judge),
     "oracle": (Oracle, Options, _oracle),
 }
 
@@ -135,7 +141,7 @@ def make_plan_policy(
         spec: ``name``, or ``name:option=value,option=value``, as in ``dsp:tau=.9,beta=1``; the
             first option's name may be left out, as in ``fixed:3``.
         seed: of everything random.
-        future: tells the oracle which steps will match; needed by that alone.
+        future: tells ``oracle`` and ``judge`` which steps will match; needed by those alone.
         snapshot: that the learned policy starts with; None for the rule.
 
     Raises:

@@ -73,6 +73,7 @@ class AgentCalls:
         self.by_step: Floats = np.zeros((STEPS, 4))
         # Of cancelled calls: products and squares that the share due at once follows from.
         self.cancelled: Floats = np.array([_AT_ONCE, 1.0])
+        self._spread = math.nan  # not known yet
 
     def add(self, call: EndedCall) -> None:
         """Take a call that ended."""
@@ -94,6 +95,15 @@ class AgentCalls:
     @property
     def spread(self) -> float:
         """Standard deviation of the logarithm of seconds, what steps explain left out."""
+        if math.isnan(self._spread):
+            self._spread = self._found_spread()
+        return self._spread
+
+    def changed(self) -> None:
+        """Learn that the sums changed."""
+        self._spread = math.nan
+
+    def _found_spread(self) -> float:
         weight, logs, squares, _ = self.every
         steps = self.by_step[:, 0] > 0.0
         counts, sums = self.by_step[steps, 0], self.by_step[steps, 1]
@@ -130,6 +140,7 @@ class AgentCalls:
         self.by_step *= _MEMORY
         self.every += row
         self.by_step[at] += row
+        self.changed()
 
     def _add_cancelled(self, at: int, call: EndedCall) -> None:
         whole, share = self.dollars(at), min(call.seconds / self.seconds(at), 1.0)
@@ -184,6 +195,8 @@ class CallEstimates:
                 raise ValueError(f"{key} must be finite numbers of shape {own.shape}")
         for key, own in mine.items():
             own[:] = arrays[key]
+        for calls in (self.a, self.t):
+            calls.changed()
 
 
 def _hazard(z: float) -> float:

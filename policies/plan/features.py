@@ -110,23 +110,20 @@ def context_features(context: StepContext, encoder: Encoder | None = None) -> Fe
 def _of_context(context: StepContext) -> Features:
     """The hashed ones; kept, as every decision asks for those of eight steps again."""
     task, index, verdicts = context.task, context.index, context.verdicts
-    known = [v for v in verdicts if v is not None]
-    last = "".join("?-+"[1 + (v is True) if v is not None else 0] for v in verdicts[-3:])
-    share = round(4 * sum(known) / len(known)) if known else "?"
-    texts = (
-        f"task {_task_key(task)}",
-        f"task at {_task_key(task)} {index}",
-        f"index {min(index, 15)}",
-        f"last {last[-1:]}",
-        f"last three {last}",
-        f"run {min(matches_in_a_row(verdicts), 5)}",
-        f"share {share} of {min(len(known), 4)}",
-        f"before {context.before}",
-        f"before at {context.before} {min(index, 15)}",
+    last = "".join("?-+"[1 + (v is True) if v is not None else 0] for v in verdicts[-1:])
+    key = _task_key(task)
+    places, values = _placed(
+        ("all", 1.0),
+        (f"index {min(index, 7)}", 0.7),
+        (f"last {last}", 0.5),
+        (f"run {min(matches_in_a_row(verdicts), 4)}", 0.4),
+        (f"before {context.before}", 0.5),
+        (f"task {key}", 0.5),
+        (f"task after {key} {context.before}", 0.7),
+        (f"task at {key} {index}", 1.6),
     )
-    words, values = _words(task)
-    places = np.concatenate([np.array([_place(t) for t in texts], np.int64), words])
-    return places, np.concatenate([np.ones(len(texts)), values])
+    words, shares = _words(task)
+    return np.concatenate([places, words]), np.concatenate([values, 0.3 * shares])
 
 
 def proposal_features(
@@ -145,29 +142,46 @@ def proposal_features(
         usual: how it stands to what the target agent did there before (``TaskMemory.usual``).
         encoder: adds dense features of the action; None for none.
     """
-    tool, task, index = proposed.tool, _task_key(context.task), context.index
-    repeats = proposed.action in earlier
-    texts = (
-        "proposed",
-        f"tool {tool}",
-        f"tool after {tool} {context.before}",
-        f"tool at {tool} {min(index, 15)}",
-        f"action {proposed.action}",
-        f"action of task {task} {proposed.action}",
-        f"tool of task {task} {tool}",
-        f"tool of task at {task} {index} {tool}",
-        f"final {proposed.final}",
-        f"final at {proposed.final} {min(index, 15)}",
-        f"effectful {proposed.effectful}",
-        f"repeats {repeats}",
-        f"logprob {_bucket(proposed.logprob)}",
-        f"usual {usual}",
-        f"usual of task {task} {usual}",
-        f"usual and repeats {usual} {repeats} {proposed.final}",
+    found = _of_proposal(
+        context,
+        proposed.tool,
+        proposed.action,
+        f"{proposed.final} effectful {proposed.effectful}",
+        proposed.action in earlier,
+        _bucket(proposed.logprob),
+        usual,
     )
-    features = np.array([_place(t) for t in texts], np.int64), np.ones(len(texts))
     size = 0 if encoder is None else encoder.size
-    return _with_dense(features, proposed.action, encoder, size)
+    return _with_dense(found, proposed.action, encoder, size)
+
+
+@lru_cache(maxsize=8192)
+def _of_proposal(
+    context: StepContext,
+    tool: str,
+    action: str,
+    final: str,
+    repeats: bool,
+    logprob: str,
+    usual: str,
+) -> Features:
+    """The hashed ones; kept, as those of a context are."""
+    key, index = _task_key(context.task), context.index
+    at = min(index, 7)
+    return _placed(
+        ("proposed", 0.7),
+        (f"final {final}", 1.0),
+        (f"final at {final} {at}", 0.7),
+        (f"repeats {repeats}", 1.0),
+        (f"usual {usual}", 0.7),
+        (f"usual and repeats {usual} {repeats} {final}", 0.7),
+        (f"logprob {logprob}", 0.7),
+        (f"tool {tool}", 0.5),
+        (f"tool at {tool} {at}", 0.5),
+        (f"tool after {tool} {context.before}", 0.5),
+        (f"action of task {key} {action}", 0.5),
+        (f"action of task at {key} {index} {action}", 1.4),
+    )
 
 
 def matches_in_a_row(verdicts: Sequence[bool | None]) -> int:
@@ -180,7 +194,8 @@ def matches_in_a_row(verdicts: Sequence[bool | None]) -> int:
     return count
 
 
-def text_features(task: str, tools: Sequence[str], count: int) -> Array:
+@lru_cache(maxsize=8192)
+def text_features(task: str, tools: tuple[str, ...], count: int) -> Array:
     """Text as a short dense vector: words of the task in its first half, tools in the second.
 
     Args:
@@ -189,12 +204,13 @@ def text_features(task: str, tools: Sequence[str], count: int) -> Array:
         count: length of the vector, even.
 
     Returns:
-        float32, shape (count,), each half of length 1 or nought.
+        float32, shape (count,), each half of length 1 or nought; kept, not to be written to.
     """
     out = np.zeros((2, count // 2), np.float32)
     np.add.at(out[0], _words(task)[0] % (count // 2), 1.0)
     np.add.at(out[1], [_place(f"tool {tool}") % (count // 2) for tool in tools], 1.0)
     out /= np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-6)
+    out.flags.writeable = False
     return out.reshape(-1)
 
 
@@ -207,11 +223,19 @@ def _with_dense(features: Features, text: str, encoder: Encoder | None, offset: 
     return np.concatenate([features[0], places]), np.concatenate([features[1], vector])
 
 
+@lru_cache(maxsize=8192)
 def _memory_places(task: str, index: int, before: str) -> tuple[int, int]:
     key = _task_key(task)
     return _place(f"done at {key} {index}"), _place(f"done after {key} {before}")
 
 
+def _placed(*features: tuple[str, float]) -> Features:
+    """Texts at their places; the value of each is what it may add to log-odds (``logistic``)."""
+    texts, spreads = zip(*features, strict=True)
+    return np.array([_place(text) for text in texts], np.int64), np.array(spreads)
+
+
+@lru_cache(maxsize=8192)
 def _hash(text: str) -> int:
     """A number that is never 0."""
     return crc32(text.encode("utf-8", "surrogatepass")) + 1

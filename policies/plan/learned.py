@@ -46,12 +46,12 @@ class Learned(Survival):
         self.estimates.crowd(state.free)
         raw = observe(state, self.estimates)
         snapshot, steps = self.snapshot, steps_ahead(raw[None])[0]
-        loss = corrected_losses(raw, snapshot, self.look)
+        loss = corrected_losses(raw, snapshot)
         budget = snapshot.meta.budget if snapshot.meta.number else self.budget
         budget = budget if self.explore else 0.0
         return self._choose(loss / steps, len(state.proposed), budget * state.speed)
 
 
-def corrected_losses(raw: Array, snapshot: PlanSnapshot, look: bool = True) -> Floats:
+def corrected_losses(raw: Array, snapshot: PlanSnapshot) -> Floats:
     """The rule's losses of one observation, with what a snapshot adds to them; see ``losses``."""
-    return losses(raw, look, snapshot.correction(raw).astype(np.float64))
+    return losses(raw, snapshot.correction(raw).astype(np.float64))

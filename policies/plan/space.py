@@ -153,12 +153,12 @@ def observe(state: PlanState, estimates: PlanEstimates) -> Array:
     out[_SURVIVAL] = np.cumprod(estimates.matches.chances(state))
     _put(out, "told", estimates.matches.told)
     _newest(out, state)
-    out[_ELAPSED] = np.nan_to_num(np.array(elapsed, np.float32))
+    out[_ELAPSED] = [0.0 if math.isnan(seconds) else seconds for seconds in elapsed]
     _costs(out, settled, len(proposed), begun, estimates.calls)
     free = min(max(state.free, 0.0), _UNLIMITED)
     _put(out, "in_flight", state.in_flight, free, state.tasks, estimates.congestion)
     tools = [step.tool for step in state.committed] + [step.tool for step in proposed]
-    out[_TEXT] = text_features(state.task, tools[-_LATEST:], TEXT)
+    out[_TEXT] = text_features(state.task, tuple(tools[-_LATEST:]), TEXT)
     out[PLAN_SPEED_INDEX] = state.speed
     return out
 

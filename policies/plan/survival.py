@@ -8,9 +8,9 @@ whose verdict never came (cancelled, failed, the run ended before) has the facto
 censored by something that does not depend on its outcome tells of it that it was tried and nothing
 more. So a run that is cut off after three matches still tells three matches in full.
 
-q_i is a logistic function of hashed features, on top of a Beta posterior by position. Weights are
-those of FTRL-proximal (McMahan et al. 2013, "Ad click prediction: a view from the trenches") with
-steps by coordinate: a feature seen rarely, such as a tool in a task, learns fast.
+q_i is a logistic function of hashed features whose weights are learned with their uncertainty
+(``logistic``), so that it is right at first by what holds of all steps, and soon by what holds of
+this step of this task, as far as its outcomes bear that out.
 
 There are two layers. The first foretells a step from what is known before it is proposed, so that
 steps not proposed yet have a chance, too; the second adds what the proposal tells.
@@ -26,9 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..transition import Floats
-from .compiling import compiled
 from .features import (
-    PLACES,
     Encoder,
     Features,
     StepContext,
@@ -37,92 +35,14 @@ from .features import (
     contexts,
     proposal_features,
 )
+from .logistic import HashedLogistic, chance_of
 from .state import MAX_AHEAD, Committed, PlanState, Proposed
 
-POSITIONS: Final = 16
-"""Steps told apart by position; later ones count as the last of them."""
-
 _LEAST: Final = 0.005  # no chance is told closer to 0 or 1
-_START: Final = 0.6  # chance of a match before any verdict
-_STRENGTH: Final = 4.0  # verdicts that it weighs as much as, at every position
+_START: Final = math.log(0.6 / 0.4)  # log-odds of a match before any verdict
+_STRENGTH: Final = 4.0  # verdicts that what is assumed of proposals weighs as much as
 _TOLD: Final = 0.1  # share of what there is to tell that proposals tell, before any verdict
-_MEMORY: Final = 0.999  # of counts and sums of squares, per verdict
-
-
-@compiled
-def dot(
-    z: Floats, n: Floats, places: Any, values: Floats, alpha: float, beta: float, ridge: float
-) -> float:
-    """The weights times the features; arguments as in ``update``."""
-    total = 0.0
-    for i in range(len(places)):
-        at = places[i]
-        total -= values[i] * z[at] / ((beta + math.sqrt(n[at])) / alpha + ridge)
-    return total
-
-
-@compiled
-def update(
-    z: Floats,
-    n: Floats,
-    places: Any,
-    values: Floats,
-    miss: float,
-    alpha: float,
-    beta: float,
-    ridge: float,
-) -> None:
-    """One step of FTRL-proximal, in place.
-
-    Args:
-        z: sums that the weights follow from, shape (PLACES + dense,).
-        n: sums of squared gradients, of the same shape.
-        places: of the features, shape (f,).
-        values: of the features, shape (f,).
-        miss: predicted probability less what came true.
-        alpha: scale of the steps.
-        beta: squared gradients' root before anything was seen.
-        ridge: strength of the pull to nought.
-    """
-    for i in range(len(places)):
-        at = places[i]
-        weight = -z[at] / ((beta + math.sqrt(n[at])) / alpha + ridge)
-        g = miss * values[i]
-        sigma = (math.sqrt(n[at] + g * g) - math.sqrt(n[at])) / alpha
-        z[at] += g - sigma * weight
-        n[at] += g * g
-
-
-class HashedLogistic:
-    """Logistic regression on hashed features, learned online.
-
-    Args:
-        dense: dense features behind the hashed ones.
-        alpha: scale of the steps.
-        beta: as in ``update``.
-        ridge: as in ``update``.
-    """
-
-    def __init__(
-        self, dense: int = 0, alpha: float = 0.4, beta: float = 1.0, ridge: float = 0.5
-    ) -> None:
-        self.sums: Floats = np.zeros((2, PLACES + dense))
-        self._rates = (alpha, beta, ridge)
-
-    def logit(self, features: Features) -> float:
-        """The weights times the features."""
-        return dot(self.sums[0], self.sums[1], *features, *self._rates)
-
-    def learn(self, features: Features, offset: float, matched: bool) -> None:
-        """Take one outcome.
-
-        Args:
-            features: of what it came of.
-            offset: log-odds that are known besides.
-            matched: what came true.
-        """
-        miss = sigmoid(offset + self.logit(features)) - matched
-        update(self.sums[0], self.sums[1], *features, miss, *self._rates)
+_MEMORY: Final = 0.999  # of sums of squares, per verdict
 
 
 class MatchModel:
@@ -135,7 +55,6 @@ class MatchModel:
     def __init__(self, encoder: Encoder | None = None) -> None:
         dense = 0 if encoder is None else encoder.size
         self._encoder = encoder
-        self._counts: Floats = np.zeros((2, POSITIONS))  # verdicts and matches, decayed
         # What proposals tell, and all there is to tell: sums of squares, decayed.
         self._told: Floats = np.array([_TOLD, 1.0]) * _STRENGTH
         self._memory = TaskMemory()
@@ -170,19 +89,16 @@ class MatchModel:
             return
         context, proposed = _steps(state)[0]
         features = context_features(context, self._encoder)
-        offset = self._offset(context)
-        known = offset + self._before.logit(features)
+        mean, variance = self._known(context)
         if proposed is not None:
             added = self._added(state.committed, (), context, proposed)
-            before = sigmoid(known)
-            change = sigmoid(known + self._proposal.logit(added)) - before
+            more, doubt = self._proposal.moments(added)
+            before = chance_of(mean, variance)
+            change = chance_of(mean + more, variance + doubt) - before
             self._told *= _MEMORY
             self._told += change**2, before * (1.0 - before)
-            self._proposal.learn(added, known, matched)
-        self._before.learn(features, offset, matched)
-        at = min(context.index, POSITIONS - 1)
-        self._counts *= _MEMORY
-        self._counts[:, at] += 1.0, float(matched)
+            self._proposal.learn(added, mean, variance, matched)
+        self._before.learn(features, _START, 0.0, matched)
 
     def finished(self, task: str, committed: Sequence[Committed]) -> None:
         """Remember what the target agent did in a run that ended."""
@@ -208,10 +124,9 @@ class MatchModel:
 
     def _own(self) -> dict[str, npt.NDArray[Any]]:
         return {
-            "positions": self._counts,
             "told": self._told,
-            "before": self._before.sums,
-            "proposal": self._proposal.sums,
+            "before": self._before.weights,
+            "proposal": self._proposal.weights,
             "memory": self._memory.actions,
         }
 
@@ -224,11 +139,16 @@ class MatchModel:
     ) -> float:
         if proposed is not None and proposed.judged:
             return 1.0  # the target agent has given this very action already
-        logit = self._offset(context)
-        logit += self._before.logit(context_features(context, self._encoder))
+        mean, variance = self._known(context)
         if proposed is not None:
-            logit += self._proposal.logit(self._added(committed, before, context, proposed))
-        return min(max(sigmoid(logit), _LEAST), 1.0 - _LEAST)
+            more, doubt = self._proposal.moments(self._added(committed, before, context, proposed))
+            mean, variance = mean + more, variance + doubt
+        return min(max(chance_of(mean, variance), _LEAST), 1.0 - _LEAST)
+
+    def _known(self, context: StepContext) -> tuple[float, float]:
+        """Mean and variance of a step's log-odds before it is proposed."""
+        mean, variance = self._before.moments(context_features(context, self._encoder))
+        return _START + mean, variance
 
     def _added(
         self,
@@ -240,14 +160,6 @@ class MatchModel:
         earlier = [step.action for step in committed] + [step.action for step in before]
         usual = self._memory.usual(context, proposed)
         return proposal_features(context, proposed, earlier, usual, self._encoder)
-
-    def _offset(self, context: StepContext) -> float:
-        """Log-odds by position alone: the mean of a Beta posterior around that of all."""
-        tried, matched = self._counts
-        mean = (matched.sum() + _STRENGTH * _START) / (tried.sum() + _STRENGTH)
-        at = min(context.index, POSITIONS - 1)
-        chance = (matched[at] + _STRENGTH * mean) / (tried[at] + _STRENGTH)
-        return math.log(chance / (1.0 - chance))
 
 
 def sigmoid(logit: float) -> float:
