@@ -9,14 +9,16 @@ FIXED: Final = "fixed"
 WINDOW: Final = "window"
 DSP: Final = "dsp"
 OURS: Final = "ours"
+JUDGE: Final = "judge"
 ORACLE: Final = "oracle"
 
 OFF: Final = "fixed:0"
 FIXED_6: Final = "fixed:6,barrier=true"
 
-SPEEDS: Final = (0.0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+SPEEDS: Final = (0.0, 0.5, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 1.0)
 _EVERY: Final = 10  # finished runs between two times of DSP's learning, which takes it seconds
-_QUICK_SPEEDS: Final = (0.0, 0.6, 0.8, 0.9, 1.0)
+_QUICK_SPEEDS: Final = (0.0, 0.6, 0.8, 0.9, 0.95, 0.99, 1.0)
+_BOUND_SPEEDS: Final = (0.5, 0.8, 0.9)
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Arm:
     @property
     def name(self) -> str:
         """Of the arm, for people."""
-        turned = self.family in {OURS, ORACLE}
+        turned = self.family in {OURS, JUDGE, ORACLE}
         return f"{self.spec}@{self.speed:g}" if turned else self.spec
 
 
@@ -55,7 +57,7 @@ def arms(quick: bool, ours: str = "survival") -> tuple[Arm, ...]:
         *(Arm(WINDOW, f"fixed:{k}") for k in steps),
         *(Arm(DSP, f"dsp:tau={tau:g},beta={beta},every={_EVERY}") for tau, beta in _dsp(quick)),
         *(Arm(OURS, ours, speed) for speed in speeds),
-        *(Arm(ORACLE, "oracle", speed) for speed in speeds),
+        *(Arm(name, name, speed) for name in (JUDGE, ORACLE) for speed in _BOUND_SPEEDS),
     )
 
 
@@ -63,5 +65,5 @@ def _dsp(quick: bool) -> tuple[tuple[float, int], ...]:
     """Settings of DSP: expectiles, and offsets of the mean."""
     if quick:
         return (0.5, 0), (0.5, 2)
-    taus = (0.5, 0.8, 0.9, 0.95, 0.99)
+    taus = (0.5, 0.9, 0.99)
     return (*((tau, 0) for tau in taus), *((0.5, beta) for beta in (1, 2, 3, 4)))

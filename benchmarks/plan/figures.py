@@ -1,7 +1,10 @@
 """Figures of ``flyball bench plan``.
 
 Of the trace's runs where there is a trace, else of generated tasks; of these with ``_generated``
-where there are both; with ``_calls_N`` where three generated tasks share N calls at a time. Latency
+where there are both; with ``_calls_N`` where three generated tasks share N calls at a time; with
+``_unseen`` of generated tasks that do not come back; with ``_trace_first`` and ``_trace_again`` of
+the trace's runs of tasks not met before, and met before; with ``_trace_whole`` where cancelled
+calls are charged in full. All policies learn from the same tasks, DSP as many times as any. Latency
 and dollars are over those of the target agent alone under the same conditions; at equal latency,
 each family by its whole curve. ``_low`` and ``_high``: bootstrap over tasks, all runs of a task
 together.
@@ -13,10 +16,12 @@ dollars_vs_best_fixed: the same against the best fixed k, in rounds or in a roll
 dollars_vs_fixed6_at_best: dollars of ours at the latency of the best fixed k, over fixed six's.
 dollars_vs_dsp: the greatest ratio over DSP's whole curve, each point at its latency.
 dollars_vs_oracle: ours at the least latency of the oracle, over its.
+judge_vs_fixed6: dollars over fixed six's, at its latency, of who knows whether a proposal will
+    match as soon as it is made: no chances learned of proposals can give less.
 latency_short: by how much ours at its fastest is slower than the fastest of those compared with
     above, of sequential; 0 where every latency was reached.
-identical_trajectories: share of all runs whose actions are the target agent's own.
-decide_ms_p99: milliseconds of real time of a decision of ours.
+identical_trajectories: share of the runs that count whose actions are the target agent's own.
+decide_ms_p99: milliseconds of processor time of a decision of ours.
 tasks_to_learn: tasks that ours runs from cold until its loss at speed 0.8 over the next 20, over
     the oracle's on the same, is within 2 % of what it is over the last half.
 cold_loss_ratio: that of the first 20 tasks, over that of the last half.
@@ -32,7 +37,7 @@ import numpy as np
 
 from ...policies.transition import Floats
 from ..stats import Interval
-from .arms import DSP, FIXED, FIXED_6, OFF, ORACLE, OURS, WINDOW, Arm
+from .arms import DSP, FIXED, FIXED_6, JUDGE, OFF, ORACLE, OURS, WINDOW, Arm
 from .curves import cheapest_of_the_fastest, cost_at, hull
 from .running import Job, Rows
 from .scenes import GENERATED, TRACE
@@ -72,7 +77,7 @@ def compared(tally: Tally, seed: int) -> dict[str, Interval]:
 
 
 def _comparison(tally: Tally, weights: Floats | None) -> dict[str, float]:
-    curves = {name: hull(tally.points(name, weights)) for name in (OURS, ORACLE, DSP)}
+    curves = {name: hull(tally.points(name, weights)) for name in (OURS, JUDGE, ORACLE, DSP)}
     ours = curves[OURS]
     fixed = np.concatenate([tally.points(name, weights) for name in (FIXED, WINDOW)])
     six = tally.point(next(arm for arm in tally.sums if arm.spec == FIXED_6), weights)
@@ -86,6 +91,7 @@ def _comparison(tally: Tally, weights: Floats | None) -> dict[str, float]:
         "dollars_vs_fixed6_at_best": cost_at(ours, best[0]) / six[1],
         "dollars_vs_dsp": max(cost_at(ours, latency) / cost for latency, cost in curves[DSP]),
         "dollars_vs_oracle": cost_at(ours, curves[ORACLE][0, 0]) / curves[ORACLE][0, 1],
+        "judge_vs_fixed6": cost_at(curves[JUDGE], six[0]) / six[1],
         "latency_short": max(float(ours[0, 0] - fastest), 0.0),
     }
 

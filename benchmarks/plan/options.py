@@ -11,7 +11,7 @@ LIMITS: Final = (2, 4, 8)
 
 _SEEDS: Final = 5
 _QUICK_TASKS: Final = (30, 60)
-_TASKS: Final = (150, 250)
+_TASKS: Final = (100, 150)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +68,11 @@ class PlanOptions:
     def sized_tasks(self) -> tuple[int, int]:
         """Generated tasks that policies learn from before anything counts, and those that count."""
         return _QUICK_TASKS if self.quick else _TASKS
+
+    @property
+    def limited_seeds(self) -> tuple[int, ...]:
+        """The seeds of generated tasks that share a limited number of calls."""
+        return self.sized_seeds[:2]
 
     @property
     def sized_limits(self) -> tuple[int, ...]:

@@ -8,14 +8,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..plots import GOVERNED, INK, QUIET
-from .arms import DSP, FIXED, ORACLE, OURS, WINDOW
+from .arms import DSP, FIXED, JUDGE, ORACLE, OURS, WINDOW
 from .curves import hull
 from .tally import Tally, Where
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_COLOURS: Final = {OURS: GOVERNED, FIXED: INK, WINDOW: QUIET, DSP: "#e69f00", ORACLE: "#009e73"}
+_COLOURS: Final = {
+    OURS: GOVERNED,
+    FIXED: INK,
+    WINDOW: QUIET,
+    DSP: "#e69f00",
+    JUDGE: "#cc79a7",
+    ORACLE: "#009e73",
+}
 
 
 def draw(found: Mapping[Where, Tally], out: Path) -> list[Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +13,7 @@ from .arms import OURS, arms
 from .figures import described, learning_figures, plan_figures
 from .options import PlanOptions
 from .running import Job, run_jobs
-from .scenes import Scene, generated_scene, trace_scene
+from .scenes import generated_scene, trace_scene, unseen_scene
 from .tally import tallies
 
 Progress = Callable[[str], None]
@@ -54,12 +53,18 @@ def run(options: PlanOptions, progress: Progress = print) -> dict[str, Any]:
 
 def _jobs(options: PlanOptions) -> list[Job]:
     learned, counted = options.sized_tasks
-    compared = arms(options.quick)
-    scenes: list[tuple[Scene, float]] = []
     runs = [run for path in options.traces for run in read_plan_trace(path)]
+    jobs: list[Job] = []
     for seed in options.sized_seeds:
         generated = generated_scene(learned, counted, seed)
-        scenes += [(generated, limit) for limit in (math.inf, *options.sized_limits)]
+        scenes = [generated]
         if runs:
-            scenes.append((trace_scene(runs, learned, seed), math.inf))
-    return [Job(scene, arm, limit) for scene, limit in scenes for arm in compared]
+            scenes += [trace_scene(runs, learned, seed, whole) for whole in (False, True)]
+        jobs += [Job(scene, arm) for scene in scenes for arm in arms(options.quick)]
+        if seed in options.limited_seeds:
+            # These are looked at with fewer settings of everything.
+            limits = options.sized_limits
+            jobs += [Job(generated, arm, limit) for limit in limits for arm in arms(quick=True)]
+            unseen = unseen_scene(learned, counted, seed)
+            jobs += [Job(unseen, arm) for arm in arms(quick=True)]
+    return jobs

@@ -36,10 +36,11 @@ COLUMNS: Final = (
     "concurrency",
     "greatest_concurrency",
     "identical",
+    "again",
 )
 """What is kept of every task: seconds from its start to its end, dollars of all its calls, dollars
-and tokens of calls that were of no use, calls that ran on the average and at most, and whether the
-committed actions are the target agent's own."""
+and tokens of calls that were of no use, calls that ran on the average and at most, whether the
+committed actions are the target agent's own, and whether the task was met before."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Rows:
 
     Attributes:
         values: float64, shape (tasks, columns); see ``COLUMNS``.
-        decide_ms: milliseconds of real time of every decision.
+        decide_ms: milliseconds of processor time of every decision.
     """
 
     values: Floats
@@ -122,19 +123,28 @@ def run_job(job: Job) -> Rows:
         concurrency=job.limit,
         at_once=1 if math.isinf(job.limit) else AT_ONCE,
         foresight=foresight,
+        whole=job.scene.whole,
     )
-    rows = [_row(task, run) for task, run in zip(job.scene.tasks, found, strict=True)]
+    met: set[str] = set()
+    rows = []
+    for task, run in zip(job.scene.tasks, found, strict=True):
+        rows.append((*_row(task, run), task.text in met))
+        met.add(task.text)
     return Rows(np.array(rows, np.float64), np.array(times))
 
 
 def timed(policy: PlanPolicy) -> list[float]:
-    """Have a policy's decisions timed, in milliseconds, into a list."""
+    """Have a policy's decisions timed, in milliseconds, into a list.
+
+    It is the deciding thread's processor time, so that whatever else runs on the machine, other
+    arms among it, does not count.
+    """
     decide, times = policy.decide, []
 
     def timing(state: PlanState) -> Ahead:
-        begun = time.perf_counter()
+        begun = time.thread_time()
         ahead = decide(state)
-        times.append(1e3 * (time.perf_counter() - begun))
+        times.append(1e3 * (time.thread_time() - begun))
         return ahead
 
     policy.decide = timing  # type: ignore[method-assign]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from ...policies.transition import Floats
 from .arms import OFF, Arm
 from .running import Job, Rows
+from .scenes import TRACE
 
 _PARTS: Final = ("seconds", "dollars", "wasted_dollars", "wasted_tokens", "concurrency")
 
@@ -26,7 +27,7 @@ class Tally:
         sums: by arm, of the tasks that count: shape (groups, parts).
         tasks: how many of them are in each group, shape (groups,).
         greatest: by arm, most calls at a time.
-        identical: share of all runs whose actions are the target agent's own.
+        identical: share of the runs that count whose actions are the target agent's own.
     """
 
     sums: Mapping[Arm, Floats]
@@ -76,11 +77,28 @@ class Tally:
 
 
 def tallies(results: Iterable[tuple[Job, Rows]]) -> dict[Where, Tally]:
-    """Add up, by scene and limit; templates of different seeds are different groups."""
+    """Add up, by scene and limit; templates of different seeds are different groups.
+
+    The trace's runs are added up by whether their task was met before, too.
+    """
     places: dict[Where, list[tuple[Job, Rows]]] = {}
     for job, rows in results:
         places.setdefault((job.scene.name, job.limit), []).append((job, rows))
-    return {where: _tally(found) for where, found in places.items()}
+    added = {where: _tally([_counted(*each) for each in found]) for where, found in places.items()}
+    for (name, limit), found in places.items():
+        if name == TRACE:
+            for part, again in (("first", 0.0), ("again", 1.0)):
+                chosen = [_counted(job, rows, again) for job, rows in found]
+                added[f"{name}_{part}", limit] = _tally(chosen)
+    return added
+
+
+def _counted(job: Job, rows: Rows, again: float | None = None) -> tuple[Job, Rows]:
+    """The tasks that count; of those, the ones that were met before, or were not."""
+    values = rows.values[job.scene.first :]
+    if again is not None:
+        values = values[rows.column("again")[job.scene.first :] == again]
+    return job, replace(rows, values=values)
 
 
 def _tally(found: list[tuple[Job, Rows]]) -> Tally:
@@ -92,17 +110,16 @@ def _tally(found: list[tuple[Job, Rows]]) -> Tally:
     for job, rows in found:
         at = [number[key] for key in _groups(job, rows)]
         mine = sums.setdefault(job.arm, np.zeros((len(keys), len(_PARTS))))
-        parts = np.stack([rows.column(name)[job.scene.first :] for name in _PARTS], axis=1)
-        np.add.at(mine, at, parts)
+        np.add.at(mine, at, np.stack([rows.column(name) for name in _PARTS], axis=1))
         if job.arm.spec == OFF:
             np.add.at(counts, at, 1.0)
-        most = float(rows.column("greatest_concurrency").max())
+        most = float(rows.column("greatest_concurrency").max(initial=0.0))
         greatest[job.arm] = max(greatest.get(job.arm, 0.0), most)
     identical = np.concatenate([rows.column("identical") for _, rows in found]).mean()
     return Tally(sums, counts, greatest, float(identical))
 
 
 def _groups(job: Job, rows: Rows) -> list[tuple[int, int]]:
-    """Of every task that counts: its template and, where they differ by seed, the seed."""
+    """Of every task: its template and, where they differ by seed, the seed."""
     seed = job.scene.seed if job.scene.templates_by_seed else 0
-    return [(seed, int(group)) for group in rows.column("group")[job.scene.first :]]
+    return [(seed, int(group)) for group in rows.column("group")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,10 +16,13 @@ class _Replayed:
 
     Args:
         model: name by which its tokens are priced.
+        whole: whether a call that is cancelled is charged for all that it would have used, as by
+            a server that is not told of it; else for what it had used by then.
     """
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, whole: bool = False) -> None:
         self._model = model
+        self._whole = whole
 
     @property
     def model(self) -> str:
@@ -57,7 +61,9 @@ class _Replayed:
             elapsed = time() - begun
             raise
         finally:
-            call.usage.prompt, call.usage.completion = turn.used(elapsed)
+            call.usage.prompt, call.usage.completion = turn.used(
+                math.inf if self._whole else elapsed
+            )
             if elapsed >= turn.wait:
                 call.first = turn.wait
 

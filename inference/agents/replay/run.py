@@ -38,6 +38,7 @@ def replay(
     concurrency: float = math.inf,
     at_once: int = 1,
     foresight: Foresight | None = None,
+    whole: bool = False,
 ) -> list[Trajectory]:
     """Run tasks, in order, each as soon as there is a place for it.
 
@@ -49,6 +50,7 @@ def replay(
         concurrency: calls that may run at a time, of all tasks.
         at_once: tasks that run at a time.
         foresight: what an oracle that decides asks.
+        whole: whether cancelled calls are charged in full; see ``ReplayedTarget``.
 
     Returns:
         What became of each, in the order of the tasks.
@@ -58,7 +60,9 @@ def replay(
     """
     if at_once < 1:
         raise ValueError(f"at least 1 task must run at a time, not {at_once}")
-    planner = recorded_planner(policy, speed=speed, prices=prices, budget=Budget(concurrency))
+    planner = recorded_planner(
+        policy, speed=speed, prices=prices, budget=Budget(concurrency), whole=whole
+    )
     return run_virtual(_replay(planner, tasks, at_once, foresight))
 
 
@@ -89,11 +93,12 @@ def recorded_planner(
     speed: float = 0.5,
     prices: Mapping[str, ModelPrice] = PRICES,
     budget: Budget | None = None,
+    whole: bool = False,
 ) -> Planner:
     """A planner of recorded tasks; for an event loop of any time."""
     return Planner(
-        ReplayedApproximation(APPROXIMATION),
-        ReplayedTarget(TARGET),
+        ReplayedApproximation(APPROXIMATION, whole),
+        ReplayedTarget(TARGET, whole),
         RecordedEnvironment(),
         policy,
         prices,
