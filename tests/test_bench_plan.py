@@ -6,12 +6,18 @@ import math
 
 import numpy as np
 import pytest
-from flyball.benchmarks.plan.arms import FIXED, FIXED_6, OFF, ORACLE, OURS, WINDOW, Arm, arms
+from flyball.benchmarks.plan.arms import FIXED, FIXED_6, JUDGE, OFF, ORACLE, OURS, WINDOW, Arm, arms
 from flyball.benchmarks.plan.curves import cheapest_of_the_fastest, cost_at, hull
 from flyball.benchmarks.plan.figures import compared
 from flyball.benchmarks.plan.options import PlanOptions
 from flyball.benchmarks.plan.running import Job, run_job
-from flyball.benchmarks.plan.scenes import GENERATED, TRACE, generated_scene, trace_scene
+from flyball.benchmarks.plan.scenes import (
+    GENERATED,
+    TRACE,
+    generated_scene,
+    trace_scene,
+    unseen_scene,
+)
 from flyball.benchmarks.plan.tally import Tally, tallies
 from flyball.inference.agents.replay.trace import read_plan_trace
 from flyball.policies.plan.catalogue import make_plan_policy
@@ -65,6 +71,7 @@ def results():
         Arm(FIXED, FIXED_6),
         Arm(WINDOW, "fixed:2"),
         Arm(OURS, "survival", 1.0),
+        Arm(JUDGE, "judge", 0.9),
         Arm(ORACLE, "oracle", 1.0),
     ]
     return [(job, run_job(job)) for arm in compared_arms for job in (Job(scene, arm),)]
@@ -87,8 +94,9 @@ def test_points_are_over_the_target_agent_alone(results):
     assert tally.tasks.sum() == 25
     (oracle,) = tally.points(ORACLE)
     (six,) = tally.points(FIXED)
+    (judge,) = tally.points(JUDGE)
     assert oracle[0] < 1.0
-    assert 1.0 < oracle[1] < six[1]
+    assert 1.0 < oracle[1] < judge[1] < six[1]
     said = tally.described(results[1][0].arm)
     counted = results[1][1].column("dollars")[5:].mean()
     assert said["dollars_per_task"] == pytest.approx(counted)
@@ -108,6 +116,7 @@ def test_comparisons_at_equal_latency_find_what_is_known():
         Arm("dsp", "dsp"): (0.8, 1.5),
         Arm(OURS, "survival", 0.0): (1.0, 1.0),
         Arm(OURS, "survival", 1.0): (0.7, 1.5),
+        Arm(JUDGE, "judge", 1.0): (0.7, 1.25),
         Arm(ORACLE, "oracle", 1.0): (0.7, 1.2),
     }
     tally = Tally(
@@ -126,6 +135,7 @@ def test_comparisons_at_equal_latency_find_what_is_known():
             "dollars_vs_fixed6_at_best": at_best / 2.5,
             "dollars_vs_dsp": (1.5 - 0.5 * 0.1 / 0.3) / 1.5,
             "dollars_vs_oracle": 1.25,
+            "judge_vs_fixed6": 0.5,
             "latency_short": 0.0,
         }
     )
@@ -138,6 +148,32 @@ def test_a_trace_is_met_after_tasks_that_do_not_count(tmp_path):
     assert {task.group for task in scene.tasks[:7]} == {-1}
     assert sorted(task.group for task in scene.tasks[7:]) == sorted(run.task for run in runs)
     assert scene.tasks[7:] != trace_scene(runs, 7, 4).tasks[7:]
+
+
+def test_runs_of_a_trace_are_told_apart_by_whether_their_task_was_met(tmp_path):
+    runs = read_plan_trace(write_trace(tmp_path / "t.jsonl", generated_runs()))
+    job = Job(trace_scene(runs, 3, 0), Arm(FIXED, OFF))
+    found = tallies([(job, run_job(job))])
+    first, again = (found[f"{TRACE}_{part}", math.inf] for part in ("first", "again"))
+    tasks = len({run.task for run in runs})
+    assert first.tasks.sum() == tasks
+    assert again.tasks.sum() == len(runs) - tasks
+
+
+def test_cancelled_calls_can_be_charged_in_full(tmp_path):
+    runs = read_plan_trace(write_trace(tmp_path / "t.jsonl", generated_runs()))
+    rows = [
+        run_job(Job(trace_scene(runs, 0, 0, whole), Arm(FIXED, FIXED_6))) for whole in (False, True)
+    ]
+    used, whole = (r.column("dollars") for r in rows)
+    assert (whole >= used).all()
+    assert whole.sum() > 1.05 * used.sum()
+    assert (rows[0].column("seconds") == rows[1].column("seconds")).all()
+
+
+def test_tasks_of_the_unseen_scene_hardly_ever_come_back():
+    texts = [task.text for task in unseen_scene(20, 60, 0).tasks]
+    assert len(set(texts)) > 0.9 * len(texts)
 
 
 def test_limited_calls_are_shared():

@@ -18,7 +18,7 @@ from plans import call, finished, proposal, state, step
         ("isp", "isp", True),
         ("dsp:tau=.9,beta=1", "dsp", True),
         ("survival", "survival", False),
-        ("survival:look=false,budget=0", "survival", False),
+        ("survival:budget=0", "survival", False),
         ("learned", "learned", False),
     ],
 )

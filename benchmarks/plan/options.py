@@ -70,9 +70,9 @@ class PlanOptions:
         return _QUICK_TASKS if self.quick else _TASKS
 
     @property
-    def limited_seeds(self) -> tuple[int, ...]:
-        """The seeds of generated tasks that share a limited number of calls."""
-        return self.sized_seeds[:2]
+    def fewer_seeds(self) -> tuple[int, ...]:
+        """Those for which less is varied, too: limited calls, and tasks that do not come back."""
+        return self.sized_seeds[:1]
 
     @property
     def sized_limits(self) -> tuple[int, ...]:

@@ -61,7 +61,7 @@ def _jobs(options: PlanOptions) -> list[Job]:
         if runs:
             scenes += [trace_scene(runs, learned, seed, whole) for whole in (False, True)]
         jobs += [Job(scene, arm) for scene in scenes for arm in arms(options.quick)]
-        if seed in options.limited_seeds:
+        if seed in options.fewer_seeds:
             # These are looked at with fewer settings of everything.
             limits = options.sized_limits
             jobs += [Job(generated, arm, limit) for limit in limits for arm in arms(quick=True)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -41,19 +40,6 @@ class ModelPrice:
             fresh * self.prompt + usage.cached * self.cached + usage.completion * self.completion
         )
         return parts / 1e6
-
-
-def price_of(prices: Mapping[str, ModelPrice], model: str) -> ModelPrice:
-    """Return a model's price.
-
-    Raises:
-        ValueError: there is none, with the models that have one.
-    """
-    try:
-        return prices[model]
-    except KeyError:
-        known = ", ".join(sorted(prices)) or "none"
-        raise ValueError(f"no price for model {model!r}; known: {known}") from None
 
 
 class Fate(StrEnum):

@@ -19,10 +19,11 @@ from ...policies.plan.policy import PlanPolicy
 from ...policies.spaces import check_speed
 from .budget import Budget
 from .calls import Seat
-from .costs import ModelPrice, price_of
+from .costs import ModelPrice
 from .environment import Environments
 from .journal import Watch
 from .matching import Matcher, Matching
+from .prices import price_of
 from .protocol import Agent
 from .run import Run
 from .terms import Limits, Terms
@@ -37,7 +38,7 @@ class Planner:
         target: T: settles every step.
         tools: where actions are executed.
         policy: decides how many steps run ahead.
-        prices: of the agents' models, by name.
+        prices: of the agents' models, by name; those of well-known models are known.
         speed: the knob, in [0, 1]; may be turned at any time.
         matching: when A's action is T's.
         budget: concurrent calls allowed, shared by all runs that are given the same; without
@@ -70,10 +71,10 @@ class Planner:
             proposer=Seat(
                 "A",
                 approximation,
-                price_of(prices, approximation.model),
+                price_of(approximation.model, prices),
                 limits.approximation_seconds,
             ),
-            verifier=Seat("T", target, price_of(prices, target.model), limits.target_seconds),
+            verifier=Seat("T", target, price_of(target.model, prices), limits.target_seconds),
             environments=tools,
             policy=policy,
             matcher=Matcher(matching),

@@ -21,7 +21,9 @@ from ..transition import Floats
 from .compiling import compiled
 from .features import PLACES, Features
 
-_DRIFT: Final = 0.002  # share of what was learned of a weight's variance that an outcome takes back
+_DRIFT: Final = (
+    0.0002  # share of what was learned of a weight's variance that an outcome takes back
+)
 _FLOOR: Final = 0.02  # no outcome is taken to be more certain than this p (1 - p)
 
 
