@@ -399,7 +399,7 @@ def test_everything_is_watched_as_it_happens():
 
 
 def test_a_model_without_a_price_is_refused():
-    with pytest.raises(ValueError, match="no price of model 'large'; known are small"):
+    with pytest.raises(ValueError, match=r"no price of model .large.; known are .*small"):
         Planner(
             Approximation(),
             Target(),

@@ -245,3 +245,9 @@ def test_arguments_are_json_that_anyone_can_read():
         tool, _, arguments = str(step.action).partition(" ")
         assert tool in TOOLS
         assert json.loads(arguments) == dict(step.action.arguments)
+
+
+def test_a_search_finds_whole_words():
+    # The topic of this one is tin, and another file is about satin.
+    task = make_task(5700, 5)
+    assert solves(task, [step.turn.action for step in plan(task)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from .arms import OURS, arms
 from .figures import described, learning_figures, plan_figures
 from .options import PlanOptions
 from .running import Job, run_jobs
-from .scenes import generated_scene, trace_scene, unseen_scene
+from .scenes import Scene, generated_scene, trace_scene, unseen_scene
 from .tally import tallies
 
 Progress = Callable[[str], None]
@@ -57,14 +58,14 @@ def _jobs(options: PlanOptions) -> list[Job]:
     jobs: list[Job] = []
     for seed in options.sized_seeds:
         generated = generated_scene(learned, counted, seed)
-        scenes = [generated]
+        whole = [generated]
+        less: list[tuple[Scene, float]] = []  # looked at with fewer settings of everything
         if runs:
-            scenes += [trace_scene(runs, learned, seed, whole) for whole in (False, True)]
-        jobs += [Job(scene, arm) for scene in scenes for arm in arms(options.quick)]
+            whole.append(trace_scene(runs, learned, seed))
+            less.append((trace_scene(runs, learned, seed, whole=True), math.inf))
         if seed in options.fewer_seeds:
-            # These are looked at with fewer settings of everything.
-            limits = options.sized_limits
-            jobs += [Job(generated, arm, limit) for limit in limits for arm in arms(quick=True)]
-            unseen = unseen_scene(learned, counted, seed)
-            jobs += [Job(unseen, arm) for arm in arms(quick=True)]
+            less += [(generated, limit) for limit in options.sized_limits]
+            less.append((unseen_scene(learned, counted, seed), math.inf))
+        jobs += [Job(scene, arm) for scene in whole for arm in arms(options.quick)]
+        jobs += [Job(scene, arm, limit) for scene, limit in less for arm in arms(quick=True)]
     return jobs
