@@ -109,7 +109,7 @@ def effects(steps):
     return [action for action, _ in steps if action.tool == "write"]
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(SCRIPTS, POLICIES, st.sampled_from([1, 2, 3, math.inf]))
 def test_whatever_happens_t_alone_would_have_done_the_same(script, policy, limit):
     stage = Stage(script, policy, limit)
@@ -128,7 +128,7 @@ def test_whatever_happens_t_alone_would_have_done_the_same(script, policy, limit
     assert len(started) == stage.a.calls + stage.t.calls
 
 
-@settings(max_examples=120)
+@settings(max_examples=60)
 @given(SCRIPTS, POLICIES, st.sampled_from([1, 3, math.inf]), st.floats(0.0, 40.0))
 def test_cancelled_at_any_time_nothing_is_left(script, policy, limit, seconds):
     stage = Stage(script, policy, limit)
@@ -155,7 +155,7 @@ def test_cancelled_at_any_time_nothing_is_left(script, policy, limit, seconds):
         assert charged == pytest.approx(stage.a.dollars + stage.t.dollars)
 
 
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(SCRIPTS, POLICIES, st.integers(0, 6))
 def test_a_target_that_fails_too_often_ends_the_run_with_what_was_committed(script, policy, bad):
     faults = tuple(99 if index == bad else 0 for index in range(7))

@@ -11,7 +11,7 @@ LIMITS: Final = (2, 4, 8)
 
 _SEEDS: Final = 5
 _QUICK_TASKS: Final = (30, 60)
-_TASKS: Final = (100, 150)
+_TASKS: Final = (60, 100)
 
 
 @dataclass(frozen=True, kw_only=True)
