@@ -247,7 +247,7 @@ def test_arguments_are_json_that_anyone_can_read():
         assert json.loads(arguments) == dict(step.action.arguments)
 
 
-def test_a_search_finds_whole_words():
-    # The topic of this one is tin, and another file is about satin.
+def test_what_a_plan_searches_for_is_in_one_file_alone():
+    # The topic of this one is tin, and another file was about satin.
     task = make_task(5700, 5)
     assert solves(task, [step.turn.action for step in plan(task)])

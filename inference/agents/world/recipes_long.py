@@ -82,7 +82,7 @@ def found_in_unit(scenery: Scenery) -> Made:
     to = other_unit(scenery, unit)
     scenery.file(f"The {topic} takes {rng.randint(8, 2000) / 4:g} {unit}.")
     for _ in range(2):
-        scenery.file(scenery.note())
+        scenery.file(scenery.note_without(topic))
     goal = rng.choice(("How much does the {} take, in {}?", "Find how much the {} takes, in {}."))
 
     def script() -> Moves:
@@ -222,7 +222,7 @@ def invitation(scenery: Scenery) -> Made:
     scenery.day(person, date)
     scenery.trips(kind, origin, scenery.facts[person, "home"], date)
     scenery.file(f"For {topic} ask {person}")
-    scenery.file(scenery.note())
+    scenery.file(scenery.note_without(topic))
     goal = rng.choice(
         (
             "A file says whom to ask for {0}. Book the cheapest {1} from {2} to where they live on "

@@ -92,6 +92,12 @@ class Scenery:
         self.files[path] = text
         return path
 
+    def note_without(self, word: str) -> str:
+        """A note that a search for a word does not find, not even inside another: tin in satin."""
+        while word in (note := self.note()):
+            continue
+        return note
+
     def note(self) -> str:
         """A short text about nothing in particular."""
         rng = self.rng
