@@ -135,9 +135,10 @@ class Governor:
         orders = self.book.orders
         if self.retired or orders.pinned is not None or orders.mode not in _GOVERNING:
             return Plan(depth)
-        started = time.perf_counter_ns()
+        started, worked = time.perf_counter_ns(), time.thread_time_ns()
         plan = self._plan(depth, step, orders)
-        self._meters.planned(time.perf_counter_ns() - started)
+        worked = time.thread_time_ns() - worked
+        self._meters.planned(time.perf_counter_ns() - started, worked)
         return plan
 
     def _plan(self, depth: int, step: Step, orders: Orders) -> Plan:
@@ -291,6 +292,7 @@ class Governor:
         p50, p99 = self._meters.decide_us()
         prepare_p50, prepare_p99 = self._meters.prepare_us()
         plan_p50, plan_p99 = self._meters.plan_us()
+        plan_cpu_p50, plan_cpu_p99 = self._meters.plan_cpu_us()
         brier, ece = self.drafts.calibration.overall()
         current = self._current
         idle = self._is_idle(time.perf_counter())
@@ -315,6 +317,8 @@ class Governor:
             prepare_us_p99=prepare_p99,
             plan_us_p50=plan_p50,
             plan_us_p99=plan_p99,
+            plan_cpu_us_p50=plan_cpu_p50,
+            plan_cpu_us_p99=plan_cpu_p99,
             policy=orders.policy_name,
             totals=copy(self._meters.totals),
             survival_brier=brier,

@@ -27,6 +27,7 @@ class Meters:
         self._decided = Durations()
         self._prepared = Durations()
         self._planned = Durations()
+        self._planned_cpu = Durations()
 
     def step(self, flight: Flight, seconds: float, emitted: int, finished: int) -> None:
         """One engine step."""
@@ -68,13 +69,18 @@ class Meters:
         """How long it took to decide while the model ran."""
         self._prepared.add(nanoseconds)
 
-    def planned(self, nanoseconds: int) -> None:
-        """How long it took to plan a step."""
+    def planned(self, nanoseconds: int, worked: int) -> None:
+        """How long it took to plan a step, and how long the thread was running meanwhile."""
         self._planned.add(nanoseconds)
+        self._planned_cpu.add(worked)
 
     def plan_us(self) -> tuple[float, float]:
         """Median and 99th percentile of the last 1,024 plans, microseconds."""
         return self._planned.percentiles()
+
+    def plan_cpu_us(self) -> tuple[float, float]:
+        """The same of the processor's time in them."""
+        return self._planned_cpu.percentiles()
 
     def decide_us(self) -> tuple[float, float]:
         """Median and 99th percentile of the last 1,024 decisions, microseconds."""

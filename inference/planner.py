@@ -16,9 +16,8 @@ from typing import Final
 import numpy as np
 
 from ..policies.admission import admission, first_due, is_patient, prompt_tokens
-from ..policies.allocation import allocate, costs
+from ..policies.allocation import allocate, costs, outlook
 from ..policies.slack import GIVEN_UP, TERMS, TTFT, slack
-from ..policies.spaces import MAX_DEPTH
 from ..policies.step_time import FEATURES
 from ..policies.structure import Structure
 from ..policies.survival import SurvivalEstimator
@@ -36,6 +35,7 @@ _REST: Final = 50.0  # times as long as ordering took until it is done again
 _MOVE: Final = 0.05  # weight of one ended request's length in their moving average
 _SPEED_MOVE: Final = 0.1  # the same of one step in the speed of prompts
 _STEP_MOVE: Final = 0.1  # the same of one step's seconds
+_AHEAD: Final = 2.0  # steps until what is planned now has come: one may be in the air
 _LONGEST: Final = 1.0  # second that a step is taken to last at most
 _REQUESTS: Final = FEATURES.index("requests")
 _DEPTH: Final = FEATURES.index("depth")
@@ -182,7 +182,8 @@ class Planner:
         for state in states:
             if not state.tried:
                 state.read(self._estimator)
-        return self._estimator.outlook([s.slot for s in states], [s.frailty for s in states])
+        slots = np.array([s.slot for s in states], np.int64)
+        return outlook(self._estimator.tables, slots, np.array([s.frailty for s in states]))
 
     def _slack(self, states: Sequence[RequestState], now: float) -> tuple[Floats, Floats]:
         """Pace and credit of each; notes which objectives are given up."""
@@ -228,7 +229,7 @@ class Planner:
         # Who was preempted has had its first token, and goes on before others begin.
         places = [i for i, state in enumerate(waiting) if state.emitted]
         fresh = [i for i, state in enumerate(waiting) if not state.emitted]
-        due = [first_due(s.arrived, s.slo.ttft, now + self._step) for s in step.prefilling]
+        due = [first_due(s.arrived, s.slo.ttft, now) for s in step.prefilling]
         prompts, order = step.prompts, np.empty(len(fresh), np.int64)
         self._pressure = admission(
             np.array([waiting[i].arrived for i in fresh]),
@@ -239,7 +240,8 @@ class Planner:
             self._prompt_speed,
             max(float(structure.coefficients[_PREFILL]), _INSTANT),
             self._since,
-            now + self._step,  # what is planned now is there a step later
+            _AHEAD * self._step,
+            now,
             order,
         )
         for state in (waiting[i] for i in fresh):
@@ -260,11 +262,11 @@ class Planner:
         """Compile now what is compiled, not while requests wait."""
         one, ones = np.ones(1), np.ones(1, np.int64)
         slack(np.ones((1, len(TERMS))), 1.0, 0.0, one, one, ones)
-        admission(one, one, one, 0.0, 1.0, 1.0, 1.0, 0, 0.0, ones)
+        admission(one, one, one, 0.0, 1.0, 1.0, 1.0, 0, 0.0, 0.0, ones)
         prompt_tokens(1.0, 1.0, 1.0, 0.0, _ANY)
-        survival, factors = np.ones((1, MAX_DEPTH)), np.ones(2)
-        three = np.ones(3)
-        allocate(survival, survival, ones, one, one, one, three, factors, three, 1, 1.0, ones)
+        survival, hope = outlook(self._estimator.tables, ones, one)
+        factors, three = np.ones(2), np.ones(3)
+        allocate(survival, hope, ones, one, one, one, three, factors, three, 1, 1.0, ones)
 
 
 def _seconds(coefficients: list[float], batch: int, context: float) -> Floats:

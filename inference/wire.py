@@ -148,6 +148,9 @@ class Beat(msgspec.Struct, frozen=True, tag="beat", tag_field="kind", kw_only=Tr
         prepare_us_p99: 99th percentile of the same.
         plan_us_p50: median of the time that planning a step takes, microseconds.
         plan_us_p99: 99th percentile of the same.
+        plan_cpu_us_p50: median of the processor's time in that: without what other processes and
+            threads take of it.
+        plan_cpu_us_p99: 99th percentile of the same.
         policy: policy in force, ``learned`` or a specification of the catalogue.
         totals: of all steps since start.
         survival_brier: Brier score of predicted survival, some two thousand drafts; None before
@@ -180,6 +183,8 @@ class Beat(msgspec.Struct, frozen=True, tag="beat", tag_field="kind", kw_only=Tr
     prepare_us_p99: float = 0.0
     plan_us_p50: float = 0.0
     plan_us_p99: float = 0.0
+    plan_cpu_us_p50: float = 0.0
+    plan_cpu_us_p99: float = 0.0
     policy: str = LEARNED
     totals: Totals = msgspec.field(default_factory=Totals)
     survival_brier: float | None = None

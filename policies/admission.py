@@ -30,7 +30,8 @@ TURN: Final = 6
 CAUTION: Final = 0.85
 """Share of the prompt tokens that lately ran in a second, which first tokens are planned with."""
 
-_LEAST_SHARE: Final = 0.3  # of a step's time that prompts get, if there are any
+_LEAST_SHARE: Final = 0.2  # of a step's time that prompts get, if there are any
+_USUAL_SHARE: Final = 0.4  # that they can have without making the others late, by and large
 _MOST_SHARE: Final = 0.9
 _SOON: Final = 0.02  # seconds to a due time below which it no longer tells how fast to be
 _LAST: Final = 1e12  # tokens: more than any prompt
@@ -46,6 +47,7 @@ def admission(
     speed: float,
     per_token: float,
     since: int,
+    step: float,
     now: float,
     order: Integers,
 ) -> float:
@@ -58,8 +60,10 @@ def admission(
         started: prompt tokens left of requests that are admitted already.
         started_due: when the first of them is due; infinite if there is none.
         speed: prompt tokens per second that lately ran while there were any.
-        per_token: seconds per prompt token; the speed is at least what ``prompt_tokens`` gives.
+        per_token: seconds per prompt token; the speed is at least what ``_USUAL_SHARE`` gives.
         since: admissions since one that had waited beyond ``PATIENCE``.
+        step: seconds that a step takes; first tokens come at its end, so they are planned for one
+            step before they are due.
         now: the time.
         order: written: indices, the first to be admitted first; shape (n,).
 
@@ -73,19 +77,20 @@ def admission(
         free[q] = due[q] != arrived[q] + ttft[q]
     by_due, by_arrival = np.argsort(due), np.argsort(arrived)
     # Prompts that were slow because they were held back can run faster.
-    each = 1.0 / (CAUTION * max(speed, _LEAST_SHARE / per_token))
+    each = 1.0 / (CAUTION * max(speed, _USUAL_SHARE / per_token))
     late = _late(due, by_due, free, prompts, now + each * started, each)
     first = -1
     if n > 0 and since + 1 >= TURN and is_patient(arrived[by_arrival[0]], now):
         first = by_arrival[0]
     _place(first, by_due, by_arrival, late, order)
-    pressure = started / max(started_due - now, _SOON)
+    end = now + step
+    pressure = started / max(started_due - end, _SOON)
     tokens = started
     for q in by_due:
         if not late[q]:
             tokens += prompts[q]
             if due[q] - now > _SOON:
-                pressure = max(pressure, tokens / (due[q] - now))
+                pressure = max(pressure, tokens / max(due[q] - end, _SOON))
     return pressure
 
 

@@ -39,6 +39,25 @@ SOON: Final = 4.0
 
 
 @compiled
+def outlook(tables: Floats, slots: Integers, frailties: Floats) -> Floats:
+    """As ``SurvivalEstimator.outlook``, for the hot path: shape (2, n, D).
+
+    Args:
+        tables: the estimator's, shape (2, CLASSES, D).
+        slots: classes of the requests, shape (n,).
+        frailties: multipliers on their hazards, shape (n,).
+    """
+    found = np.empty((2, len(slots), tables.shape[2]))
+    for t in range(2):
+        for i in range(len(slots)):
+            alive = 1.0
+            for j in range(tables.shape[2]):
+                alive *= 1.0 - min(tables[t, slots[i], j] * frailties[i], 1.0)
+                found[t, i, j] = alive
+    return found
+
+
+@compiled
 def allocate(
     survival: Floats,
     hope: Floats,

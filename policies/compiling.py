@@ -18,8 +18,12 @@ F = TypeVar("F", bound=Callable[..., object])
 
 
 def compiled(function: F) -> F:
-    """Compile a function when it is first called; the result is kept on disk."""
-    compiling: Callable[[F], F] = njit(cache=True, nogil=True, error_model="numpy")
+    """Compile a function when it is first called; the result is kept on disk.
+
+    It keeps the interpreter's lock: an engine's thread that gave it up for some microseconds could
+    wait milliseconds to get it back.
+    """
+    compiling: Callable[[F], F] = njit(cache=True, error_model="numpy")
     return compiling(function)
 
 

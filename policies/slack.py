@@ -30,7 +30,7 @@ GIVEN_UP: Final = ("", *OBJECTIVES)
 RECOVERY: Final = 0.1
 """Share of a token's time that a request in debt can be expected to regain with each one."""
 
-HORIZON: Final = 8.0
+HORIZON: Final = 2.0
 """Steps in which a debt is to be paid back."""
 
 

@@ -130,6 +130,11 @@ class SurvivalEstimator:
         """``survival`` and ``hope`` at the price of one: shape (2, n, MAX_DEPTH)."""
         return self._alive(self._tables[:, slots], frailties)
 
+    @property
+    def tables(self) -> Floats:
+        """Hazards of requests of frailty 1, and what they are at best; (2, CLASSES, MAX_DEPTH)."""
+        return self._tables
+
     def _alive(self, hazards: Floats, frailties: Sequence[float]) -> Floats:
         """Survival under hazards of shape (..., n, MAX_DEPTH) of frailty 1; of the same shape."""
         alive = hazards * np.array(frailties)[:, None]

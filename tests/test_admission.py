@@ -21,30 +21,35 @@ from hypothesis import strategies as st
 SPEED = 1000.0 / CAUTION  # so that a thousand prompt tokens are planned for a second
 
 
-def ordered(arrived, ttft, prompts, started=0.0, due=math.inf, since=0, now=0.0):
+def ordered(arrived, ttft, prompts, started=0.0, due=math.inf, since=0, now=0.0, step=0.0):
     """The order and the pressure."""
     order = np.full(len(arrived), -1, np.int64)
     pressure = admission(
         np.array(arrived, np.float64), np.array(ttft, np.float64), np.array(prompts, np.float64),
-        started, due, SPEED, 1.0, since, now, order,
+        started, due, SPEED, 1.0, since, step, now, order,
     )  # fmt: skip
     return order.tolist(), pressure
 
 
 def test_prompts_that_were_held_back_are_planned_with_what_they_could_run():
-    """Half the time of a step is theirs in any case."""
+    """Four tenths of a step are, by and large."""
     order = np.empty(2, np.int64)
     two = np.zeros(2), np.full(2, 1.0), np.array([400.0, 60.0])
-    # Both are in time at half of 2,000 tokens per second, one of them at the 100 that ran.
-    admission(*two, 0.0, math.inf, 100.0, CAUTION / 2000.0, 0, 0.0, order)
+    # Both are in time at four tenths of 2,000 tokens per second, one of them at the 100 that ran.
+    admission(*two, 0.0, math.inf, 100.0, CAUTION / 2000.0, 0, 0.0, 0.0, order)
     assert order.tolist() == [0, 1]
-    admission(*two, 0.0, math.inf, 100.0, 1.0, 0, 0.0, order)
+    admission(*two, 0.0, math.inf, 100.0, 1.0, 0, 0.0, 0.0, order)
     assert order.tolist() == [1, 0]
 
 
 def test_an_empty_queue_presses_for_what_is_under_way():
     assert ordered([], [], []) == ([], 0.0)
     assert ordered([], [], [], started=500.0, due=2.0) == ([], 250.0)
+
+
+def test_a_first_token_is_planned_for_one_step_before_it_is_due():
+    assert ordered([], [], [], started=500.0, due=2.0, step=1.0) == ([], 500.0)
+    assert ordered([0.0], [2.0], [300.0], step=0.5) == ([0], 200.0)
 
 
 def test_who_is_due_first_goes_first():
@@ -145,9 +150,9 @@ def test_prompts_get_what_objectives_leave():
 
 
 def test_prompts_get_a_share_of_every_step():
-    # Three tenths of the time, whoever is behind.
-    assert prompt_tokens(0.01, 0.02, 1e-4, 0.0, 2048) == pytest.approx(200 * 0.3 / 0.7, abs=1)
-    assert prompt_tokens(-9.0, 0.02, 1e-4, 0.0, 2048) == pytest.approx(200 * 0.3 / 0.7, abs=1)
+    # A fifth of the time, whoever is behind.
+    assert prompt_tokens(0.01, 0.02, 1e-4, 0.0, 2048) == pytest.approx(200 * 0.2 / 0.8, abs=1)
+    assert prompt_tokens(-9.0, 0.02, 1e-4, 0.0, 2048) == pytest.approx(200 * 0.2 / 0.8, abs=1)
     assert prompt_tokens(-9.0, 0.02, 1e-4, 0.0, 50) == 50
 
 

@@ -8,7 +8,9 @@ import math
 import numpy as np
 import pytest
 from flyball.policies.adaspec import verify
-from flyball.policies.allocation import allocate
+from flyball.policies.allocation import allocate, outlook
+from flyball.policies.spaces import CLASSES
+from flyball.policies.survival import SurvivalEstimator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -38,6 +40,13 @@ def divided(
 def chain(acceptance, n=8):
     """Survival of a request whose drafts are each accepted with one probability."""
     return [acceptance ** (j + 1) for j in range(n)]
+
+
+def test_the_outlook_is_the_estimators_to_the_last_bit():
+    estimator, rng = SurvivalEstimator(), np.random.default_rng(0)
+    slots, frailties = rng.integers(0, CLASSES, 70), rng.uniform(0.1, 4.0, 70)
+    found = outlook(estimator.tables, slots, frailties)
+    assert (found == estimator.outlook(slots.tolist(), frailties.tolist())).all()
 
 
 def test_what_brings_most_is_verified():

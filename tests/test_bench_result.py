@@ -43,6 +43,17 @@ def test_a_file_is_replaced_wholly_or_not_at_all(tmp_path: Path) -> None:
     assert json.loads(path.read_text()) == {"a": 1}
 
 
+def test_what_is_nested_stands_on_one_line_and_nothing_is_lost(tmp_path: Path) -> None:
+    classes = {name: {"attained": 1 / 3, "ttft": 0.5} for name in ("tight", "loose")}
+    arms = {"off": {"policy": "off", "load 1": {"goodput": 1.0, "classes": classes}}}
+    found = result("b", 0, arms, {"x": 1 / 3, "y": 2.0})
+    write(tmp_path / "r.json", found)
+    text = (tmp_path / "r.json").read_text()
+    assert json.loads(text) == found
+    assert '          "tight": {"attained": 0.333333, "ttft": 0.5},\n' in text
+    assert f'    "x": {1 / 3},\n' in text
+
+
 def test_the_machine_is_described_without_its_name() -> None:
     found = machine()
     assert found["cores"] >= 1

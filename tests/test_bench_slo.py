@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from flyball.benchmarks.slo.arms import live_arms
+from flyball.benchmarks.slo.arms import SIMULATED, live_arms
 from flyball.benchmarks.slo.arrivals import sample, short_window, window
 from flyball.benchmarks.slo.figures import slo_figures
 from flyball.benchmarks.slo.options import LOADS, SCALES, SloOptions
@@ -23,9 +23,11 @@ from flyball.benchmarks.slo.requests import (
 )
 from flyball.benchmarks.slo.run import run
 from flyball.benchmarks.slo.score import Score, Served, score
+from flyball.benchmarks.slo.simulated import serve, site
 from flyball.inference.arriving import Arrival
 from flyball.inference.asking import RequestRecord
 from flyball.inference.live_policy import check_policy
+from flyball.inference.simulator.presets import preset
 from flyball.inference.simulator.traces import Trace
 from flyball.inference.wire import EngineInfo
 from flyball.policies.slo import Slo
@@ -235,12 +237,34 @@ def test_sizes_of_runs() -> None:
     assert absolute.slos(0.5, 1.0)[0].tpot == pytest.approx(0.03)
 
 
+def test_a_live_run_in_virtual_time_has_the_sizes_of_one() -> None:
+    usual = SloOptions(traces=PATH, preset="embedded")
+    assert usual.lifelike
+    assert (usual.sized_seconds, usual.sized_seeds, usual.sized_scales) == (20.0, 40, (1.0,))
+    quick = SloOptions(traces=PATH, preset="embedded", quick=True, seconds=10.0)
+    assert (quick.sized_seconds, quick.sized_seeds) == (10.0, 10)
+    assert SloOptions(traces=PATH, preset="embedded", quick=True, seeds=3).sized_seeds == 3
+    other = SloOptions(traces=PATH, preset="gpu-7b", quick=True)
+    assert (other.lifelike, other.sized_preset, other.sized_seeds) == (False, "gpu-7b", 1)
+
+
+def test_a_live_run_in_virtual_time_has_its_lengths_and_windows() -> None:
+    whole = fitted(trace(400))
+    place = site(whole, preset("embedded", k_max=8), 20.0, [0], short=True)
+    found = serve(place, SIMULATED[0], 0.9, promises(1.0, place.tpot), 20.0, 3)
+    asked = short_window(whole, 0.9 * place.capacity, 20.0, 3)
+    assert sorted(found.tokens) == sorted(asked.generated)
+    assert found.tokens.max() <= MOST_OUTPUT
+
+
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
         ({"engine": "gpu"}, "there are vllm, simulator"),
         ({"traces": ()}, "name at least one file with --trace"),
         ({"seeds": 0}, "at least 1"),
+        ({"preset": "tpu"}, "no simulated engine 'tpu'; there are cpu, gpu-7b, embedded"),
+        ({"preset": "cpu", "profile": Path("p.json")}, "a preset's or a profile's, not of both"),
         ({"rounds": 0}, "at least 1"),
         ({"seconds": 20.0}, r"seconds must be in \[30, 86400\]"),
         ({"engine": "vllm", "seconds": 5.0}, r"seconds must be in \[10, 86400\]"),

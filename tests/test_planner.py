@@ -117,7 +117,7 @@ def test_prompts_wait_for_whom_they_would_make_late():
     assert calm.prompt_tokens is None
     seconds = STRUCTURE.coefficients
     step = seconds[0] + seconds[1] + 4 * seconds[2] + 200.0 * seconds[5]
-    assert late.prompt_tokens == pytest.approx(0.3 / 0.7 * step / seconds[4], rel=0.02)
+    assert late.prompt_tokens == pytest.approx(0.2 / 0.8 * step / seconds[4], rel=0.02)
 
 
 def test_prompts_run_on_the_credit_of_those_ahead():
@@ -314,3 +314,19 @@ def test_planning_is_timed():
     found = governor(speed=1.0)
     run(found)
     assert 0 < found.beat().plan_us_p50 <= found.beat().plan_us_p99
+
+
+def test_whatever_there_is_to_plan_was_compiled_when_the_planner_was_made():
+    plans = planner()
+    kinds = [planning.slack, planning.admission, planning.prompt_tokens]
+    kinds += [planning.allocate, planning.outlook]
+    known = [len(kind.signatures) for kind in kinds]
+    tight = request(TIGHT, age=0.4, emitted=10)
+    running, waiting = [tight, easy(), hard()], [request(TIGHT), request(age=40.0)]
+    for n in (0, 1, 3):
+        prompts = [request(TIGHT)] if n else []
+        queue = Queue(running[:n], [4] * n, prompts, [64] * len(prompts), waiting, [100, 7])
+        settled(plans, queue)
+        settled(plans, Queue(running[:n], [0] * n), cut=False)
+    assert all(known)
+    assert [len(kind.signatures) for kind in kinds] == known

@@ -10,6 +10,8 @@ attainment_margin: the least that ours is above off in any class at any load of 
 allocate_us_p50, allocate_us_p99: microseconds that the plan of a step takes for 64 requests,
     simulated runs only. Live, plan_us_p50 and plan_us_p99: of the last 1,024 steps that were
     planned by the end of our last turn, other planning arms' among them if ours were fewer.
+allocate_cpu_us_p50, allocate_cpu_us_p99, plan_cpu_us_p50, plan_cpu_us_p99: of these the
+    processor's time: without what other processes and threads took of it meanwhile.
 capacity_TRACE, tpot_ms_TRACE: live, requests per second without speculation, and the 90th
     percentile of milliseconds per output token without it at half that load.
 requests, failed_requests, unfinished_requests: live, of the turns that are compared; unfinished

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from ...inference.simulator.presets import EMBEDDED, GPU_7B, PRESETS
 from ...policies.slo import Slo, check_field
 from ..options import EngineOptions
 from .promises import promises
@@ -16,8 +17,11 @@ SCALES: Final = (0.8, 1.0, 1.2)
 
 _QUICK_LOADS: Final = (0.5, 0.9, 1.25)
 _LIVE_LOADS: Final = (0.9,)
+_LIVE_SEEDS: Final = (40, 10)  # of a live run in virtual time, and with quick
+_SEEDS: Final = (5, 1)
 _SHORTEST: Final = {"vllm": 10.0, "simulator": 30.0}  # seconds
 _USUAL: Final = {"vllm": (40.0, 20.0), "simulator": (600.0, 120.0)}  # seconds, and with quick
+_LIVE_SECONDS: Final = 20.0  # of a live run's windows, in virtual time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,11 +32,15 @@ class SloOptions(EngineOptions):
     """vllm: the live engine with the embedded models; simulator: in virtual time"""
     traces: tuple[Path, ...] = ()
     """of arrivals and lengths; at least one"""
-    seeds: int = 5
-    """of the traffic, on the simulator, each a window of the trace of its own; 1 with quick"""
+    preset: str | None = None
+    """of the simulated engine, one of ``simulator.presets``; gpu-7b by default. embedded: a live
+    run in virtual time, with a live run's lengths and windows"""
+    seeds: int | None = None
+    """of the traffic, on the simulator, each a window of the trace of its own; 5 by default, 1 with
+    quick, and 40 or 10 of a live run in virtual time"""
     seconds: float | None = None
-    """of every window, simulated: 600 by default, 120 with quick; live of every arm at every load
-    and scale: 40, or 20"""
+    """of every window, simulated: 600 by default, 120 with quick, and 20 of a live run in virtual
+    time; live of every arm at every load and scale: 40, or 20"""
     rounds: int = 2
     """turns of every arm, live, each with requests of its own; 1 with quick"""
     k_max: int = 7
@@ -58,9 +66,11 @@ class SloOptions(EngineOptions):
             raise ValueError(f"no engine {self.engine!r}; there are {', '.join(ENGINES)}")
         if not self.traces:
             raise ValueError("bench slo needs arrivals: name at least one file with --trace")
-        if self.seeds < 1 or self.rounds < 1:
+        if self.preset is not None:
+            self._check_preset(self.preset)
+        if (self.seeds is not None and self.seeds < 1) or self.rounds < 1:
             raise ValueError("seeds and rounds must be at least 1")
-        least = _SHORTEST[self.engine]
+        least = _SHORTEST["vllm" if self.lifelike else self.engine]
         if self.seconds is not None and not least <= self.seconds <= 86400:
             raise ValueError(f"seconds must be in [{least:g}, 86400], not {self.seconds}")
         if not all(0.05 <= load <= 10.0 for load in self.loads):
@@ -71,15 +81,34 @@ class SloOptions(EngineOptions):
         if self.tpot_ms is not None:
             check_field("tpot_ms", self.tpot_ms)
 
+    def _check_preset(self, name: str) -> None:
+        if name not in PRESETS:
+            raise ValueError(f"no simulated engine {name!r}; there are {', '.join(PRESETS)}")
+        if self.profile is not None:
+            raise ValueError("the simulated engine is a preset's or a profile's, not of both")
+
+    @property
+    def lifelike(self) -> bool:
+        """Whether a live run is simulated, with its lengths and windows."""
+        return self.engine == "simulator" and self.preset == EMBEDDED
+
+    @property
+    def sized_preset(self) -> str:
+        """Of the simulated engine, where there is no profile."""
+        return self.preset or GPU_7B
+
     @property
     def sized_seconds(self) -> float:
         """Of every window; live, of every arm."""
+        if self.lifelike and self.seconds is None:
+            return _LIVE_SECONDS
         return self.seconds or _USUAL[self.engine][self.quick]
 
     @property
     def sized_seeds(self) -> int:
         """Of the traffic."""
-        return 1 if self.quick else self.seeds
+        usual = (_LIVE_SEEDS if self.lifelike else _SEEDS)[self.quick]
+        return usual if self.seeds is None else self.seeds
 
     @property
     def sized_rounds(self) -> int:
@@ -97,7 +126,7 @@ class SloOptions(EngineOptions):
         """One where the tight objective is given."""
         if self.tpot_ms is not None:
             return (1.0,)
-        return self.scales or ((1.0,) if self.engine == "vllm" else SCALES)
+        return self.scales or ((1.0,) if self.engine == "vllm" or self.lifelike else SCALES)
 
     def slos(self, tpot: float, scale: float) -> tuple[Slo, ...]:
         """What the classes are promised.

@@ -18,7 +18,7 @@ from ...policies.slo import Slo
 from ..depth.scenarios import DRIFT
 from ..depth.simulated import profiled
 from .arms import OFF, SIMULATED, Arm
-from .arrivals import sample, window
+from .arrivals import sample, short_window, window
 from .promises import REFERENCE
 from .score import Score, Served, score
 
@@ -38,19 +38,27 @@ class Site:
         capacity: requests per second that it serves without speculation, at most.
         tpot: 90th percentile of the seconds per output token without speculation at the load
             ``REFERENCE``.
+        short: whether windows are cut as those of a live run (``short_window``).
     """
 
     trace: Trace
     engine: SimulatorSettings
     capacity: float
     tpot: float
+    short: bool = False
 
 
-def site(trace: Trace, engine: SimulatorSettings, seconds: float, seeds: Sequence[int]) -> Site:
+def site(
+    trace: Trace,
+    engine: SimulatorSettings,
+    seconds: float,
+    seeds: Sequence[int],
+    short: bool = False,
+) -> Site:
     """Measure what an engine does with a trace's requests without speculation."""
     engine = replace(engine, queue=_QUEUE, horizon=_FOREVER, static_depth=0)
     capacity = _capacity(trace, engine)
-    found = Site(trace, engine, capacity, 0.0)
+    found = Site(trace, engine, capacity, 0.0, short)
     times = [serve(found, _OFF, REFERENCE, (), seconds, seed).tpot for seed in seeds]
     return replace(found, tpot=float(np.percentile(np.concatenate(times), 90)))
 
@@ -66,7 +74,8 @@ def serve(
     place: Site, arm: Arm, load: float, slos: Sequence[Slo], seconds: float, seed: int
 ) -> Served:
     """Serve a window of the trace until its last request has ended."""
-    trace = window(place.trace, load * place.capacity, seconds, seed)
+    cut = short_window if place.short else window
+    trace = cut(place.trace, load * place.capacity, seconds, seed)
     settings = replace(
         place.engine,
         workload=_workload(trace, slos),

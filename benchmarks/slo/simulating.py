@@ -15,6 +15,7 @@ from .arms import SIMULATED
 from .figures import Key
 from .measured import Measured
 from .options import SloOptions
+from .requests import fitted
 from .score import Score, described
 from .simulated import Site, scored, site
 
@@ -31,7 +32,9 @@ def simulate(options: SloOptions, traces: Sequence[Trace], progress: Progress) -
     scores: Found = {}
     sites = {}
     for trace in traces:
-        place = sites[trace.name] = site(trace, engine, options.sized_seconds, seeds)
+        own = fitted(trace) if options.lifelike else trace
+        place = site(own, engine, options.sized_seconds, seeds, options.lifelike)
+        sites[trace.name] = place
         progress(
             f"{trace.name}: {place.capacity:.2f} requests/s without speculation, "
             f"{1e3 * place.tpot:.1f} ms per output token (p90)"
@@ -39,15 +42,13 @@ def simulate(options: SloOptions, traces: Sequence[Trace], progress: Progress) -
         for load in options.sized_loads:
             progress(f"{trace.name}: load {load:g}")
             scores |= _at(options, place, load, seeds)
-    p50, p99 = allocate_us(options.seed)
-    figures = {"allocate_us_p50": p50, "allocate_us_p99": p99}
-    return Measured(scores, _arms(options, scores, sites), figures)
+    return Measured(scores, _arms(options, scores, sites), allocate_us(options.seed))
 
 
 def _engine(options: SloOptions) -> SimulatorSettings:
     if options.profile is not None:
         return simulated(load_profile(options.profile))
-    return preset("gpu-7b", k_max=_K_MAX)
+    return preset(options.sized_preset, k_max=_K_MAX)
 
 
 def _at(options: SloOptions, place: Site, load: float, seeds: Sequence[int]) -> Found:

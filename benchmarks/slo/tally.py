@@ -97,6 +97,8 @@ def _figures(places: Sequence[Place], turns: Mapping[Key, Turn]) -> dict[str, fl
         **figures,
         "plan_us_p50": ours.plan_us_p50,
         "plan_us_p99": ours.plan_us_p99,
+        "plan_cpu_us_p50": ours.plan_cpu_us_p50,
+        "plan_cpu_us_p99": ours.plan_cpu_us_p99,
         **_requests(list(turns.values())),
         "sent_late_ms_p99": 1e3 * float(np.percentile(late, 99)),
         "faults": last.faults,

@@ -121,6 +121,13 @@ def bench(
             "held-out error is then the figure simulator_step_error of depth."
         ),
     ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="For slo: the simulated engine, gpu-7b by default; embedded: a live run in "
+            "virtual time, with the embedded models' step times and a live run's windows."
+        ),
+    ] = None,
     plots: Annotated[Path | None, typer.Option(help="For depth, slo and plan: folder.")] = None,
 ) -> None:
     """Measure something with the embedded models or in simulation, and print the figures.
@@ -164,6 +171,7 @@ def bench(
         "guard": guard or None,
         "resume": resume,
         "profile": profile,
+        "preset": preset,
         "plots": plots,
     }
     settings: dict[str, Any] = {k: value for k, value in given.items() if value is not None}
@@ -212,6 +220,7 @@ _SETTINGS: Final[dict[str, dict[str, str | None]]] = {
         **dict.fromkeys(("seconds", "traces", "loads", "scales", "tpot_ms", "ttft_ms")),
         "rounds": "vllm",
         "profile": "simulator",
+        "preset": "simulator",
     },
     "drafters": dict.fromkeys(("rounds", "cold", "resume")),
     "plan": dict.fromkeys(("engine", "seeds", "traces", "plots", "tasks")),

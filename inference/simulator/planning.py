@@ -65,6 +65,7 @@ def _admission(
         engine.prompt_speed,
         world.coefficients[4],
         engine.admissions,
+        1e-3 * engine.step_ms,
         engine.clock,
         places,
     )
