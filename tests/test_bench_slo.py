@@ -26,8 +26,8 @@ from flyball.benchmarks.slo.score import Score, Served, score
 from flyball.inference.arriving import Arrival
 from flyball.inference.asking import RequestRecord
 from flyball.inference.live_policy import check_policy
+from flyball.inference.reports import EngineInfo
 from flyball.inference.simulator.traces import Trace
-from flyball.inference.wire import EngineInfo
 from flyball.policies.slo import Slo
 from hypothesis import given
 from hypothesis import strategies as st
