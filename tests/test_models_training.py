@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from flyball.inference.models import checkpoint, hf, interruption
+from flyball.inference.models.attention import causal
 from flyball.inference.models.data import Mixture, weights
 from flyball.inference.models.distill import Lesson, distill
 from flyball.inference.models.evaluate import DEPTH, acceptance
@@ -151,6 +152,19 @@ def test_the_rate_goes_as_the_phases_say():
     assert recipe.pace(1000) == 0.0
     sooner = Recipe(tokens=600, phases=phases, warm_up=10)
     assert sooner.pace(540) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("positions", [5, 320, 700])  # keys are taken in blocks of 320
+def test_attention_in_training_has_pytorchs_gradients(positions):
+    torch.manual_seed(0)
+    ours = [torch.randn(2, 2, positions, 64, requires_grad=True) for _ in range(3)]
+    theirs = [part.detach().clone().requires_grad_() for part in ours]
+    weights = torch.randn(2, 2, positions, 64)
+    (causal(*ours) * weights).sum().backward()
+    attend = torch.nn.functional.scaled_dot_product_attention
+    (attend(*theirs, is_causal=True) * weights).sum().backward()
+    for mine, other in zip(ours, theirs, strict=True):
+        assert torch.allclose(mine.grad, other.grad, atol=1e-4)
 
 
 def test_muon_is_pytorchs_for_wide_tall_and_square_matrices():
