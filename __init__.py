@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .inference.agents.styles import ToolCalls
     from .inference.agents.trajectory import PlanError, Trajectory
     from .inference.client import ControllerClient, ControllerError
-    from .inference.wire import Mode
+    from .inference.reports import Mode
     from .policies.snapshot import Snapshot, SnapshotError
     from .policies.spaces import DEPTH_SPACE
     from .policies.transition import Decision, Outcome, OutcomeBatch, Transition
@@ -40,7 +40,7 @@ _HOMES = {
     "DepthEnv": "envs.depth",
     "Endpoint": "inference.agents.endpoint",
     "FunctionAgent": "inference.agents.function",
-    "Mode": "inference.wire",
+    "Mode": "inference.reports",
     "OpenAIAgent": "inference.agents.openai",
     "Outcome": "policies.transition",
     "OutcomeBatch": "policies.transition",

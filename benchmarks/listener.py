@@ -10,17 +10,9 @@ from typing import Any
 
 import zmq
 
-from ..inference.wire import (
-    TOPIC_PIN,
-    Address,
-    Beat,
-    FromEngine,
-    Pin,
-    Report,
-    WireError,
-    decode,
-    encode,
-)
+from ..inference.address import Address
+from ..inference.reports import Beat, FromEngine, Report
+from ..inference.wire import TOPIC_PIN, Pin, WireError, decode, encode
 from ..policies.transition import Transition
 
 

@@ -27,11 +27,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..inference.address import parse_address
 from ..inference.asking import RequestRecord
 from ..inference.load import LoadSettings, prompt_stream, run_load
 from ..inference.models.prompts import Prompt, prompts
+from ..inference.reports import Mode
 from ..inference.vllm.server import EngineProcess
-from ..inference.wire import Mode, parse_address
 from .drafts import drafted_pairs
 from .engines import BenchError, Models, free_ports, models, running
 from .listener import Listener

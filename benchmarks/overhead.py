@@ -26,10 +26,11 @@ from typing import Any, Final
 
 import numpy as np
 
+from ..inference.address import parse_address
 from ..inference.load import LoadSettings, prompt_stream, run_load
 from ..inference.models.prompts import Prompt
+from ..inference.reports import Mode
 from ..inference.vllm.server import EngineProcess
-from ..inference.wire import Mode, parse_address
 from .engines import BenchError, Models, free_ports, models, running
 from .listener import Listener
 from .options import EngineOptions

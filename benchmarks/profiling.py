@@ -18,6 +18,7 @@ from random import Random
 from typing import Final
 
 from ..inference import identity
+from ..inference.address import parse_address
 from ..inference.asking import RequestRecord
 from ..inference.conditions import collect, meant
 from ..inference.fit import fit, held_out
@@ -26,7 +27,6 @@ from ..inference.models.prompts import Prompt
 from ..inference.profile import Condition, Profile, check
 from ..inference.traffic import Traffic
 from ..inference.vllm.server import EngineProcess
-from ..inference.wire import parse_address
 from ..policies.spaces import MAX_DEPTH
 from ..policies.step_time import FEATURES
 from .engines import BenchError, free_ports, models, running

@@ -10,9 +10,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..inference.address import Address, parse_address
 from ..inference.client import ControllerClient, ControllerError
 from ..inference.vllm.server import EngineProcess
-from ..inference.wire import Address, parse_address
 from .engines import BenchError, Models, ended_by_signals, free_ports
 from .listener import Listener
 

@@ -6,7 +6,7 @@ import math
 import time
 from typing import Final
 
-from ..inference.wire import LEARNED, Beat
+from ..inference.reports import LEARNED, Beat
 from ..policies.transition import Transition
 from .engines import BenchError
 from .session import ENGINE, Session

@@ -7,7 +7,7 @@ from typing import ClassVar
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from ..inference.wire import Mode
+from ..inference.reports import Mode
 
 
 class Arguments(msgspec.Struct, forbid_unknown_fields=True):

@@ -13,11 +13,12 @@ import numpy as np
 
 from ..benchmarks.depth.figures import WARM
 from ..inference.identity import Identity
+from ..inference.reports import EngineInfo, FromEngine, Report
 from ..inference.simulator.cost_model import CostModel
 from ..inference.simulator.engine import Simulator
 from ..inference.simulator.presets import preset
 from ..inference.simulator.profiled import profile_of
-from ..inference.wire import EngineInfo, FromEngine, Report, decode, encode
+from ..inference.wire import decode, encode
 from ..policies.catalogue.registry import make_policy
 from ..policies.policy import Policy
 from ..policies.structure import KNOTS, Structure

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.logger import HParam, Logger, TensorBoardOutputFormat
 
 from ..inference.attainment import Attained
-from ..inference.wire import Beat
+from ..inference.reports import Beat
 from ..policies.prices import Prices, dollars
 from ..policies.replay import Rows, concatenate
 from ..policies.spaces import MAX_DEPTH

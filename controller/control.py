@@ -13,18 +13,14 @@ import msgspec
 from ..envs.rewards import RewardError
 from ..inference.agents.orders import check_plan_policy
 from ..inference.live_policy import check_policy
+from ..inference.reports import Beat, FromEngine, Mode, PlanBeat, Report
 from ..inference.wire import (
     TOPIC_KNOB,
     TOPIC_MODE,
     TOPIC_PLAN_SNAPSHOT,
     TOPIC_POLICY,
     TOPIC_SNAPSHOT,
-    Beat,
-    FromEngine,
     Knob,
-    Mode,
-    PlanBeat,
-    Report,
     SetMode,
     UsePolicy,
 )

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..inference.attainment import Attained
 from ..inference.drafter_records import DrafterBeat
-from ..inference.wire import Beat, EngineInfo, Totals, check_engine_name
+from ..inference.reports import Beat, EngineInfo, Totals, check_engine_name
 from ..policies.prices import Prices
 from ..policies.slo import MOST_CLASSES, is_class_name
 from ..policies.spaces import MAX_DEPTH, check_depth, check_speed

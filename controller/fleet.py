@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from ..envs.rewards import RewardError
-from ..inference.wire import TOPIC_PIN, Beat, Mode, Pin, Report
+from ..inference.reports import Beat, Mode, Report
+from ..inference.wire import TOPIC_PIN, Pin
 from ..policies.transition import Transition, check_transition
 from .engines import MOST_ENGINES, EngineView, check_beat
 from .measure import measure, prices_for

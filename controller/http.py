@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ..inference.wire import Address, parse_address
+from ..inference.address import Address, parse_address
 from . import metrics
 from .request import Mailbox, RefusedError
 from .security import token_matches

@@ -10,12 +10,12 @@ from typing import Any, Final, Protocol
 
 import zmq
 
+from ..inference.address import Address
+from ..inference.reports import FromEngine
 from ..inference.wire import (
     MAX_MESSAGE,
-    Address,
     Command,
     FromController,
-    FromEngine,
     Reply,
     UnknownSchemaError,
     WireError,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..inference.wire import EngineInfo
+from ..inference.reports import EngineInfo
 from ..policies.replay import Rows
 from ..policies.spaces import DEPTH_SPACE, MAX_DEPTH
 from ..policies.transition import Floats, Transition, check_transition, outcome_row

@@ -13,7 +13,7 @@ import torch
 
 from ..envs.rewards import Reward, evaluate, load_reward
 from ..inference.profile import load_profile
-from ..inference.wire import Beat, EngineInfo
+from ..inference.reports import Beat, EngineInfo
 from ..policies.exploration import budget
 from ..policies.prices import Prices, price_list
 from ..policies.snapshot import Snapshot

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..envs.reward_inputs import RewardInputs
 from ..envs.rewards import evaluate
-from ..inference.wire import EngineInfo
+from ..inference.reports import EngineInfo
 from ..policies.prices import Prices, price_list
 from ..policies.transition import STATE_SECONDS, Transition
 

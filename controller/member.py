@@ -6,8 +6,8 @@ from random import Random
 from typing import Final
 
 from ..inference.identity import Identity
+from ..inference.reports import EngineInfo
 from ..inference.simulator.profiled import SIMULATED
-from ..inference.wire import EngineInfo
 from ..policies.runner import Runner
 from ..policies.snapshot import Snapshot
 from ..policies.spaces import SPEED_INDEX, Array

@@ -13,8 +13,8 @@ import zmq
 import zmq.auth
 from zmq.auth.thread import ThreadAuthenticator
 
+from ..inference.address import Address
 from ..inference.curve import ENGINE, SERVER, load_pair
-from ..inference.wire import Address
 
 TOKEN_VARIABLE: Final = "FLYBALL_TOKEN"  # noqa: S105 - its name, not the token
 TOKEN_LENGTH: Final = 16

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..envs.rewards import load_reward
+from ..inference.address import DEFAULT_ADDRESS, parse_address
 from ..inference.profile import load_profile
-from ..inference.wire import DEFAULT_ADDRESS, Reply, parse_address
+from ..inference.wire import Reply
 from ..policies.prices import price_list
 from ..policies.spaces import check_speed
 from .control import Control

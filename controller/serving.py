@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from ..envs.rewards import load_reward
 from ..inference import identity, profile
+from ..inference.address import parse_address
 from ..inference.drafters.catalogue import parse as parse_drafters
 from ..inference.link import check_keys
 from ..inference.models import family
+from ..inference.reports import check_engine_name
 from ..inference.settings import chain, from_environment, suffix_memory
-from ..inference.wire import check_engine_name, parse_address
 from ..policies.prices import price_list
 from ..policies.slo import SloError, load_classes
 from ..policies.spaces import MAX_DEPTH, check_speed

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from ..inference.wire import Mode
+from ..inference.reports import Mode
 from ..policies.files import replace_file
 from ..policies.spaces import MAX_DEPTH, check_depth, check_speed
 

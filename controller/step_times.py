@@ -9,7 +9,7 @@ import numpy as np
 
 from ..inference.identity import of_info
 from ..inference.profile import Profile, ProfileError, check
-from ..inference.wire import EngineInfo
+from ..inference.reports import EngineInfo
 from ..policies.prices import Prices
 from ..policies.replay import Rows
 from ..policies.spaces import MAX_DEPTH, Array

@@ -9,8 +9,9 @@ from typing import Any
 
 import zmq
 
+from ..inference.address import parse_address
 from ..inference.curve import keys_from_environment, secure_client
-from ..inference.wire import Command, Reply, WireError, decode, encode, parse_address
+from ..inference.wire import Command, Reply, WireError, decode, encode
 
 
 class CommandError(RuntimeError):

@@ -9,9 +9,9 @@ import gymnasium
 import msgspec
 import numpy as np
 
+from ..inference.address import DEFAULT_ADDRESS
 from ..inference.load import LoadSettings
 from ..inference.traffic import Traffic
-from ..inference.wire import DEFAULT_ADDRESS
 from ..policies.prices import Prices
 from ..policies.spaces import DEPTH_SPACE, SPEED_INDEX, Array, check_depth, check_speed
 from ..policies.transition import STATE_SECONDS, Transition, check_transition

@@ -37,8 +37,8 @@ from .meters import Meters
 from .orders import OrderBook, Orders
 from .plan import Plan, Step
 from .planner import Planner
+from .reports import Beat, EngineInfo, Mode
 from .requests import Hints, RequestState
-from .wire import Beat, EngineInfo, Mode
 
 log = logging.getLogger("flyball")
 

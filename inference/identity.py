@@ -14,8 +14,8 @@ import msgspec
 
 from .compiler import has_compiler
 from .models.family import WEIGHT_FILES
+from .reports import EngineInfo
 from .vllm.identity import versions
-from .wire import EngineInfo
 
 VLLM: Final = "vllm"
 """The kind of engine that vLLM is."""

@@ -12,16 +12,16 @@ from typing import Any, Final, Protocol
 import zmq
 
 from ..policies.snapshot import Snapshot, SnapshotError
+from .address import Address
 from .curve import ENGINE, SERVER, load_pair, load_public, secure_client
+from .reports import FromEngine
 from .wire import (
     TOPIC_KNOB,
     TOPIC_MODE,
     TOPIC_PIN,
     TOPIC_POLICY,
     TOPIC_SNAPSHOT,
-    Address,
     FromController,
-    FromEngine,
     WireError,
     decode,
     encode,

@@ -15,7 +15,7 @@ from ..policies.spaces import check_depth
 from ..policies.step_time import PRIOR
 from ..policies.structure import Structure
 from ..policies.transition import Decision, Floats, Outcome, Reason, outcome_row
-from .wire import LEARNED, EngineInfo
+from .reports import LEARNED, EngineInfo
 
 MOST_KEPT: Final = 16
 """Policies that an engine keeps; beyond them the one that was in force longest ago is dropped."""

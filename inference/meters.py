@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .wire import Totals
+from .reports import Totals
 
 if TYPE_CHECKING:
     from .interval import Flight

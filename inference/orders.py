@@ -11,7 +11,8 @@ from ..policies.runner import Runner
 from ..policies.snapshot import Snapshot, SnapshotError
 from ..policies.spaces import check_depth, check_speed
 from .live_policy import KeptPolicies, LivePolicy
-from .wire import LEARNED, EngineInfo, Knob, Mode, Pin, SetMode, UsePolicy
+from .reports import LEARNED, EngineInfo, Mode
+from .wire import Knob, Pin, SetMode, UsePolicy
 
 log = logging.getLogger("flyball")
 

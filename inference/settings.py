@@ -13,11 +13,12 @@ from ..policies.runner import Runner
 from ..policies.slo import DEFAULT_CLASSES, SloClasses, load_classes
 from ..policies.snapshot import Snapshot
 from ..policies.spaces import check_speed
+from .address import Address, parse_address
 from .drafters.catalogue import parse as parse_drafters
 from .guard_state import GuardSettings
 from .link import default_engine_name
 from .orders import Orders
-from .wire import Address, Mode, check_engine_name, parse_address
+from .reports import Mode, check_engine_name
 
 T = TypeVar("T")
 

@@ -20,24 +20,21 @@ relabelling, the full information, the priorities, and that no environment is ev
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import deepcopy
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import numpy as np
 import torch as th
-from gymnasium import spaces
 from stable_baselines3.common.utils import polyak_update
-from stable_baselines3.dqn import DQN
 from torch.nn import functional
 
-from .counterfactual import foretold, full_information
-from .q_network import Base, VectorPolicy, VectorQNetwork
-from .replay import Draw, OutcomeReplay, Rows, concatenate
+from .counterfactual import full_information
+from .evidence import Told, beliefs, own_depth, row_weights, with_foretold
+from .relabelling import at_speeds, sample_speeds
+from .replay import Draw, Rows
 from .snapshot import HIDDEN, VALUES, scalarise
-from .spaces import DEPTH_SPACE, SPEED_INDEX, Array
-from .structure import Structure
-from .transition import COLUMN, Floats
-from .trust import Trust
+from .spaces import SPEED_INDEX, Array
+from .transition import Floats
+from .vector_networks import VectorNetworks
 
 Judge = Callable[[Rows, Floats], Floats]
 """Rows and a speed for each, shape (n,), to latency, cost and reward, shape (n, VALUES)."""
@@ -46,15 +43,8 @@ COMPONENT_BOUND: Final = 10.0
 """Components are winsorised to [0, this]: an interval that the machine spoiled must not count
 for more than the worst depth could."""
 
-_EMITTED = COLUMN["emitted"]
-_STEPS = COLUMN["steps"]
-_REQUEST_STEPS = COLUMN["request_steps"]
 
-# A row may weigh this much more than the average one.
-_HEAVIEST: Final = 5.0
-
-
-class VectorDQN(DQN):
+class VectorDQN(VectorNetworks):
     """Learns from transitions that others made; never steps an environment.
 
     Args:
@@ -75,11 +65,6 @@ class VectorDQN(DQN):
         seed: of everything random.
     """
 
-    policy: VectorPolicy
-    q_net: VectorQNetwork
-    q_net_target: VectorQNetwork
-    replay_buffer: OutcomeReplay
-
     def __init__(
         self,
         k_max: int,
@@ -95,49 +80,26 @@ class VectorDQN(DQN):
         imagined: float = 0.5,
         seed: int = 0,
     ) -> None:
-        self.base = Base(gamma)
         super().__init__(
-            VectorPolicy,
-            env=None,  # type: ignore[arg-type]
+            k_max,
+            hidden=hidden,
             learning_rate=learning_rate,
             buffer_size=buffer_size,
             gamma=gamma,
             tau=tau,
-            replay_buffer_class=OutcomeReplay,
-            policy_kwargs={
-                "base": self.base,
-                "net_arch": list(hidden),
-                "optimizer_class": th.optim.AdamW,
-                "optimizer_kwargs": {"weight_decay": 1e-4},
-            },
             seed=seed,
-            device="cpu",
-            _init_setup_model=False,
         )
-        self.observation_space = observation_space()
-        self.action_space = spaces.Discrete(k_max + 1)
-        self.n_envs = 1
-        self.k_max = k_max
         self.judge = judge
         self.anchor = anchor
         self.n_step = n_step
         self.imagined = imagined
         self.rng = np.random.default_rng(seed)
         self.knob = 0.5
-        self.hidden = tuple(hidden)
-        self.trust = Trust()
-        self.prior: VectorQNetwork | None = None  # the correction known before; None for nought
         self.skipped = 0
         self.batch: Rows | None = None  # of the latest gradient step
         self.offending: Rows | None = None  # of the latest step whose loss was not finite
         self.last_loss: float | None = None
         self.measured = True
-        self._setup_model()
-        self._good = self._copy()
-
-    def use_structure(self, structure: Structure) -> None:
-        """Take a newer analytic prediction as what the correction is added to."""
-        self.base.structure = structure
 
     def use_reward(self, linear: bool) -> None:
         """Forget the third value; unless the reward is linear it is learned anew."""
@@ -178,118 +140,25 @@ class VectorDQN(DQN):
             self.logger.record_mean("train/loss", self.last_loss)
         self._n_updates += gradient_steps
 
-    def keep(self) -> None:
-        """Remember the networks and the optimiser as good."""
-        self._good = self._copy()
-
-    def restore(self) -> None:
-        """Return to the networks and the optimiser last kept."""
-        self.set_parameters(cast(Any, self._good))
-
-    @property
-    def updates(self) -> int:
-        """Gradient steps taken."""
-        return self._n_updates
-
-    @updates.setter
-    def updates(self, count: int) -> None:
-        self._n_updates = count
-
-    def exported(self, trust: Floats | None = None) -> dict[str, Array]:
-        """The averaged network's layers, for a snapshot; ``trust`` scales each depth's."""
-        return self.q_net_target.exported(trust)
-
     def test_on(self, rows: Rows) -> None:
         """Let the correction tell rows that it has not learned from, and trust it accordingly."""
         if self.base.structure is None:
             return
         speeds = rows.observations[:, SPEED_INDEX].astype(np.float64)
-        which, depths, every = self._every_depth(rows)
+        which, depths, every = self._told(rows)
         judged = self._judged(every, speeds[which])
         with th.no_grad():
             correction = self.q_net_target.correction(rows.observations)[which, depths, :2]
         known = self.base.structure.components(rows.observations)[which, depths]
         share = np.stack([speeds, 1.0 - speeds], axis=1)[which]
         missed = ((1.0 - self.gamma) * (judged[:, :2] - known) * share).sum(1)
-        weights = self._weights(every.outcomes, np.isfinite(judged))
+        weights = row_weights(every.outcomes, np.isfinite(judged), self.base.linear)
         self.trust.add(
             depths,
             np.nan_to_num(missed),
             (correction.numpy() * share).sum(1),
             weights[:, 0].astype(np.float64),
         )
-
-    def begin_with(self, weights: dict[str, Array], trust: Floats | None = None) -> None:
-        """Begin with a snapshot's layers, and hold what is learned to them.
-
-        Args:
-            weights: as a snapshot has them.
-            trust: sums as ``Trust`` keeps them; None leaves those there are.
-
-        Raises:
-            ValueError: if they have other shapes.
-        """
-        self.adopt(weights)
-        self.hold_to(weights)
-        if trust is not None:
-            self.trust.sums = np.array(trust, np.float64)
-
-    def hold_to(self, weights: dict[str, Array]) -> None:
-        """Draw what is learned towards a snapshot's correction, in place of none.
-
-        Raises:
-            ValueError: if its layers have other shapes.
-        """
-        prior = deepcopy(self.q_net_target)
-        prior.adopt(weights)
-        self.prior = prior
-
-    def adopt(self, weights: dict[str, Array]) -> None:
-        """Carry on from a snapshot's layers.
-
-        Raises:
-            ValueError: if they have other shapes.
-        """
-        for network in (self.q_net, self.q_net_target):
-            network.adopt(weights)
-        self.keep()
-
-    def tensors(self) -> dict[str, np.ndarray[Any, Any]]:
-        """Networks and optimiser as named arrays."""
-        parameters = self.get_parameters()
-        out = {f"policy/{name}": t.numpy().copy() for name, t in parameters["policy"].items()}
-        for i, state in parameters["policy.optimizer"]["state"].items():
-            out |= {f"optimizer/{i}/{name}": t.numpy().copy() for name, t in state.items()}
-        return out
-
-    def load_tensors(self, tensors: dict[str, np.ndarray[Any, Any]]) -> None:
-        """Carry on from ``tensors()``.
-
-        Raises:
-            ValueError: if they do not fit these networks.
-        """
-        policy: dict[str, th.Tensor] = {}
-        states: dict[int, dict[str, th.Tensor]] = {}
-        for key, array in tensors.items():
-            if not np.isfinite(array).all():
-                raise ValueError(f"{key} is not finite")
-            kind, _, name = key.partition("/")
-            if kind == "policy":
-                policy[name] = th.from_numpy(array.copy())
-            else:
-                i, _, part = name.partition("/")
-                states.setdefault(int(i), {})[part] = th.from_numpy(array.copy())
-        groups = self.policy.optimizer.state_dict()["param_groups"]
-        try:
-            optimizer = {"state": states, "param_groups": groups}
-            self.set_parameters(cast(Any, {"policy": policy, "policy.optimizer": optimizer}))
-        except RuntimeError as e:
-            raise ValueError(f"the networks have another shape: {e}") from None
-        self.keep()
-
-    def _copy(self) -> dict[str, dict[str, Any]]:
-        copied: dict[str, dict[str, Any]] = _clone(self.get_parameters())
-        return copied
 
     def _measure_rewards(self) -> None:
         """Centre and spread of the rewards seen so far, so that any range is learned alike."""
@@ -305,9 +174,10 @@ class VectorDQN(DQN):
         """Of all depths that the drawn rows tell of."""
         speeds = sample_speeds(len(draw.rows), self.knob, self.rng)
         rows = at_speeds(draw.rows, speeds)
-        which, depths, every = self._every_depth(rows)
-        if not self.base.linear:
-            which, depths, every = self._with_foretold(rows, which, depths, every)
+        which, depths, every = self._told(rows)
+        if self.base.structure is not None and not self.base.linear:
+            told = which, depths, every
+            which, depths, every = with_foretold(rows, told, self.base.structure)
         now = self._judged(every, speeds[which])
         finite = np.isfinite(now)
         own = np.flatnonzero(depths == rows.actions[which])
@@ -319,8 +189,9 @@ class VectorDQN(DQN):
         values = self.base.values(correction, rows.observations)[which, depths]
         units = th.tensor([1.0, 1.0, self.base.scale])
         misses = functional.smooth_l1_loss(values / units, target / units, reduction="none")
-        weights = self._weights(every.outcomes, finite)
-        weights *= self._beliefs(depths, rows.actions[which])[:, None]
+        weights = row_weights(every.outcomes, finite, self.base.linear)
+        share = min(self.anchor / self.replay_buffer.size(), 1.0)
+        weights *= beliefs(depths, rows.actions[which], self.imagined, share)[:, None]
         weights *= draw.weights[which, None].astype(np.float32)
         self._record(values[own], misses[own])
         self._surprises(draw, values[own], target[own])
@@ -329,26 +200,6 @@ class VectorDQN(DQN):
         total = (misses * th.from_numpy(weights)).sum() / len(rows)
         return total + pull * corrected
 
-    def _with_foretold(self, rows: Rows, *told: Any) -> tuple[Any, Any, Rows]:
-        """What the rows tell, and behind it what is foretold of depths beyond their own.
-
-        Both components have the structure to stand on where nothing was measured; a reward of its
-        own has not, and would be whatever the network makes of depths that were hardly tried.
-        """
-        if self.base.structure is None:
-            return told[0], told[1], told[2]
-        which, depths, more = foretold(rows, self.base.structure)
-        every = concatenate([told[2], more])
-        return np.concatenate([told[0], which]), np.concatenate([told[1], depths]), every
-
-    def _beliefs(self, depths: Any, applied: Any) -> Floats:
-        """How much outcomes count, by how they are known: measured, revealed or foretold."""
-        told = self.imagined * min(self.anchor / self.replay_buffer.size(), 1.0)
-        beliefs: Floats = np.select(
-            [depths == applied, depths < applied], [1.0, self.imagined], told
-        )
-        return beliefs
-
     def _known(self, raw: Array) -> th.Tensor:
         """The correction known before, both components, broadcast to (n, depths, 2)."""
         if self.prior is None:
@@ -356,10 +207,10 @@ class VectorDQN(DQN):
         with th.no_grad():
             return self.prior.correction(raw)[..., :2]
 
-    def _every_depth(self, rows: Rows) -> tuple[Any, Any, Rows]:
+    def _told(self, rows: Rows) -> Told:
         """The rows, and what they tell of shallower depths once step times are known."""
         if self.base.structure is None or not self.imagined:
-            return np.arange(len(rows)), rows.actions, rows
+            return own_depth(rows)
         return full_information(rows, self.base.structure)
 
     def _judged(self, rows: Rows, speeds: Floats) -> Floats:
@@ -410,44 +261,8 @@ class VectorDQN(DQN):
         unit = 1.0 if self.base.linear else self.base.scale
         self.replay_buffer.priorities.learned(draw.index, missed.numpy() / unit)
 
-    def _weights(self, outcomes: np.ndarray[Any, Any], finite: Any) -> Any:
-        """How much each row and value counts, shape (n, VALUES), about 1 on average."""
-        emitted, steps = outcomes[:, _EMITTED], outcomes[:, _STEPS]
-        weight = emitted * steps / np.maximum(outcomes[:, _REQUEST_STEPS], 1.0)
-        weight = np.minimum(weight / max(float(weight.mean()), 1e-6), _HEAVIEST)
-        out = np.repeat(weight[:, None], VALUES, axis=1) * finite
-        out[:, 2] = 0.0 if self.base.linear else finite[:, 2]
-        return out.astype(np.float32)
-
     def _record(self, values: th.Tensor, misses: th.Tensor) -> None:
         means, losses = values.detach().mean(0).tolist(), misses.detach().mean(0).tolist()
         for i, name in enumerate(("latency", "cost", "reward")[: 2 if self.base.linear else 3]):
             self.logger.record_mean(f"train/q_{name}", means[i])
             self.logger.record_mean(f"train/loss_{name}", losses[i])
-
-
-def at_speeds(rows: Rows, speeds: Floats) -> Rows:
-    """Rows as if they had been decided under other speeds; the rows given are changed."""
-    rows.observations[:, SPEED_INDEX] = speeds
-    rows.following[:, SPEED_INDEX] = speeds
-    return rows
-
-
-def observation_space() -> spaces.Box:
-    """Raw observations as a Gymnasium space: bounded in type only, as they are never clipped."""
-    return spaces.Box(-np.inf, np.inf, (DEPTH_SPACE.size,), np.float32)
-
-
-def sample_speeds(count: int, knob: float, rng: np.random.Generator) -> Floats:
-    """Speeds to relabel rows with: half anywhere, the others at both ends and at the knob."""
-    speeds = rng.random(count)
-    fixed = rng.choice([0.0, 1.0, knob], size=count)
-    return np.where(rng.random(count) < 0.5, speeds, fixed)
-
-
-def _clone(tree: Any) -> Any:
-    if isinstance(tree, th.Tensor):
-        return tree.detach().clone()
-    if isinstance(tree, dict):
-        return {key: _clone(value) for key, value in tree.items()}
-    return tree

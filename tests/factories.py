@@ -15,7 +15,7 @@ from flyball.controller.learner import Learner
 from flyball.inference.attainment import Attained
 from flyball.inference.drafter_records import DrafterBeat
 from flyball.inference.guard_state import GuardState
-from flyball.inference.wire import Beat, EngineInfo, Mode, Totals
+from flyball.inference.reports import Beat, EngineInfo, Mode, Totals
 from flyball.policies.prices import Prices, compute_prices
 from flyball.policies.runner import Runner
 from flyball.policies.snapshot import Snapshot

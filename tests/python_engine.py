@@ -13,6 +13,7 @@ import numpy as np
 from flyball.inference.governor import Governor, Load
 from flyball.inference.interval import Flight
 from flyball.inference.orders import Orders
+from flyball.inference.reports import EngineInfo
 from flyball.inference.requests import RequestState
 from flyball.inference.simulator.compiling import (
     ACCEPTANCE,
@@ -22,7 +23,6 @@ from flyball.inference.simulator.compiling import (
     uniform,
 )
 from flyball.inference.simulator.settings import SimulatorSettings
-from flyball.inference.wire import EngineInfo
 from flyball.policies.spaces import MAX_DEPTH
 from flyball.policies.transition import Reason, Transition
 

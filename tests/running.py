@@ -12,8 +12,10 @@ from typing import Any, TypeVar
 
 import zmq
 from factories import beat, engine_info
+from flyball.inference.address import Address
 from flyball.inference.client import ControllerClient
-from flyball.inference.wire import Address, Beat, FromController, Report, decode, encode
+from flyball.inference.reports import Beat, Report
+from flyball.inference.wire import FromController, decode, encode
 from flyball.policies.transition import Transition
 from ports import free_ports
 

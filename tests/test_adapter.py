@@ -21,9 +21,9 @@ from flyball.inference.drafters.scoring import Score
 from flyball.inference.governor import Governor
 from flyball.inference.interval import Flight
 from flyball.inference.plan import Plan
+from flyball.inference.reports import EngineInfo
 from flyball.inference.vllm.adapter import Adapter, Landing
 from flyball.inference.vllm.step import SchedulerStep
-from flyball.inference.wire import EngineInfo
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -30,8 +30,8 @@ from flyball.benchmarks.depth.tally import Arm
 from flyball.benchmarks.engines import models
 from flyball.benchmarks.listener import Listener
 from flyball.benchmarks.session import ENGINE, Session
+from flyball.inference.address import Address
 from flyball.inference.vllm.server import EngineError, EngineProcess
-from flyball.inference.wire import Address
 from flyball.policies.spaces import DEPTH_SPACE
 from openai_api import Api
 from ports import free_ports

@@ -15,17 +15,9 @@ from flyball.benchmarks.bench import run
 from flyball.benchmarks.engines import free_ports, models
 from flyball.benchmarks.listener import Listener
 from flyball.benchmarks.snapshots import fixed_snapshot, random_snapshot
-from flyball.inference.wire import (
-    TOPIC_KNOB,
-    TOPIC_PIN,
-    Address,
-    FromEngine,
-    Knob,
-    Pin,
-    Report,
-    decode,
-    encode,
-)
+from flyball.inference.address import Address
+from flyball.inference.reports import FromEngine, Report
+from flyball.inference.wire import TOPIC_KNOB, TOPIC_PIN, Knob, Pin, decode, encode
 from flyball.policies.runner import Runner
 from flyball.policies.snapshot import HIDDEN, Snapshot
 from flyball.policies.spaces import DEPTH_SPACE

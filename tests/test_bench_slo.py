@@ -27,9 +27,9 @@ from flyball.benchmarks.slo.simulated import serve, site
 from flyball.inference.arriving import Arrival
 from flyball.inference.asking import RequestRecord
 from flyball.inference.live_policy import check_policy
+from flyball.inference.reports import EngineInfo
 from flyball.inference.simulator.presets import preset
 from flyball.inference.simulator.traces import Trace
-from flyball.inference.wire import EngineInfo
 from flyball.policies.slo import Slo
 from hypothesis import given
 from hypothesis import strategies as st

@@ -20,10 +20,10 @@ from flyball.benchmarks.slo.live import LiveRun
 from flyball.benchmarks.slo.options import SloOptions
 from flyball.benchmarks.slo.texts import Texts
 from flyball.benchmarks.switch import Switch
+from flyball.inference.address import Address
 from flyball.inference.models.family import TARGET, path
 from flyball.inference.simulator.traces import Trace
 from flyball.inference.vllm.server import EngineProcess
-from flyball.inference.wire import Address
 from openai_api import Api
 from ports import free_ports
 from running import ControllerUnderTest, until

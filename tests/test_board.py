@@ -9,7 +9,7 @@ from flyball.controller.learner import Learner
 from flyball.controller.settings import LearnerSettings
 from flyball.inference.attainment import Attained
 from flyball.inference.guard_state import GuardState
-from flyball.inference.wire import Totals
+from flyball.inference.reports import Totals
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 FALLEN = GuardState("fallen back", "it was worse", 2, 12.0, 1.3, 1.1, 1.5, 140.0, 0.1)

@@ -17,7 +17,9 @@ from flyball.controller.plan.learner import PlanLearner
 from flyball.controller.request import RefusedError, Request
 from flyball.controller.settings import LearnerSettings
 from flyball.controller.steps import LEASE
-from flyball.inference.wire import Address, Knob, Mode, Pin, Report, SetMode, Totals, UsePolicy
+from flyball.inference.address import Address
+from flyball.inference.reports import Mode, Report, Totals
+from flyball.inference.wire import Knob, Pin, SetMode, UsePolicy
 from flyball.policies.transition import Transition
 from ports import free_ports
 from running import Peer, until

@@ -8,7 +8,8 @@ import pytest
 from factories import World, beat, engine_info
 from flyball.controller.engines import MOST_DRAFTERS, EngineView, check_beat
 from flyball.inference.drafter_records import DrafterBeat
-from flyball.inference.wire import Beat, FromEngine, decode, encode
+from flyball.inference.reports import Beat, FromEngine
+from flyball.inference.wire import decode, encode
 
 BEAT = DrafterBeat(steps=3, verified=7, accepted=4, draft_us=12.5, last_fault="x", out=True)
 

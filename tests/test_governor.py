@@ -11,8 +11,9 @@ from flyball.inference.attainment import Attained
 from flyball.inference.governor import FAULT_LIMIT, Governor, Load
 from flyball.inference.interval import Flight, checked_of
 from flyball.inference.orders import Orders
+from flyball.inference.reports import EngineInfo, Mode
 from flyball.inference.requests import NAMED, RequestState
-from flyball.inference.wire import EngineInfo, Knob, Mode, Pin, SetMode
+from flyball.inference.wire import Knob, Pin, SetMode
 from flyball.policies.prices import compute_prices
 from flyball.policies.runner import Runner
 from flyball.policies.slo import NO_SLO, Slo

@@ -10,7 +10,8 @@ import pytest
 from flyball.inference.governor import Governor
 from flyball.inference.guard_state import GuardSettings
 from flyball.inference.orders import Orders
-from flyball.inference.wire import FromEngine, Mode, Pin, SetMode, UsePolicy, decode, encode
+from flyball.inference.reports import FromEngine, Mode
+from flyball.inference.wire import Pin, SetMode, UsePolicy, decode, encode
 from flyball.policies.prices import compute_prices
 from flyball.policies.runner import Runner
 from flyball.policies.snapshot import VALUES, Meta, Snapshot

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from flyball.inference.guard_state import GuardSettings
+from flyball.inference.reports import Mode
 from flyball.inference.settings import from_environment
-from flyball.inference.wire import Mode
 from flyball.policies.prices import compute_prices
 from flyball.policies.slo import DEFAULT_CLASSES, Slo
 from flyball.policies.snapshot import SnapshotError, analytic

@@ -16,7 +16,7 @@ from flyball.controller.learner import Learner
 from flyball.controller.plan.learner import PlanLearner
 from flyball.controller.request import Mailbox
 from flyball.controller.settings import LearnerSettings
-from flyball.inference.wire import Address
+from flyball.inference.address import Address
 from ports import free_ports
 from running import Peer, until
 

@@ -9,17 +9,9 @@ import zmq
 from factories import World
 from flyball.controller.hub import Hub, HubError
 from flyball.controller.request import Mailbox, RefusedError
-from flyball.inference.wire import (
-    TOPIC_KNOB,
-    Address,
-    Command,
-    Knob,
-    Pin,
-    Reply,
-    Report,
-    decode,
-    encode,
-)
+from flyball.inference.address import Address
+from flyball.inference.reports import Report
+from flyball.inference.wire import TOPIC_KNOB, Command, Knob, Pin, Reply, decode, encode
 from ports import free_ports
 from running import Peer, until
 

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 from factories import World, engine_info
-from flyball.inference.wire import EngineInfo
+from flyball.inference.reports import EngineInfo
 from flyball.policies.replay import ROW_BYTES
 from flyball.policies.transition import Transition
 from learners import feed

@@ -8,23 +8,11 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 import zmq
+from flyball.inference.address import Address, parse_address
 from flyball.inference.governor import Governor
 from flyball.inference.link import QUEUE, Link
-from flyball.inference.wire import (
-    Address,
-    Beat,
-    EngineInfo,
-    FromEngine,
-    Knob,
-    Mode,
-    Pin,
-    Report,
-    SetMode,
-    UsePolicy,
-    decode,
-    encode,
-    parse_address,
-)
+from flyball.inference.reports import Beat, EngineInfo, FromEngine, Mode, Report
+from flyball.inference.wire import Knob, Pin, SetMode, UsePolicy, decode, encode
 from flyball.policies.prices import compute_prices
 from flyball.policies.snapshot import analytic
 from flyball.policies.spaces import DEPTH_SPACE

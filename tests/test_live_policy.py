@@ -9,7 +9,8 @@ import pytest
 from factories import State, World
 from flyball.inference.live_policy import MOST_KEPT, KeptPolicies, LivePolicy, PolicyError
 from flyball.inference.orders import OrderBook
-from flyball.inference.wire import Mode, Pin, SetMode, UsePolicy
+from flyball.inference.reports import Mode
+from flyball.inference.wire import Pin, SetMode, UsePolicy
 from flyball.policies.catalogue.bandits import Bandit
 from flyball.policies.policy import Choice, Integers, Policy
 from flyball.policies.prices import compute_prices

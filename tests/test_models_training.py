@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 from flyball.inference.models import checkpoint, hf, interruption
+from flyball.inference.models.attention import causal
 from flyball.inference.models.data import Mixture, weights
 from flyball.inference.models.distill import Lesson, distill
 from flyball.inference.models.evaluate import DEPTH, acceptance
 from flyball.inference.models.family import VOCABULARY, Shape
 from flyball.inference.models.generate import generate
 from flyball.inference.models.llama import Llama
+from flyball.inference.models.muon import DECAY, Muon
 from flyball.inference.models.recipe import Distillation, Phase, Recipe
 from flyball.inference.models.tokenizer import SPECIAL
 from flyball.inference.models.training import Training, grow, train
@@ -150,6 +152,36 @@ def test_the_rate_goes_as_the_phases_say():
     assert recipe.pace(1000) == 0.0
     sooner = Recipe(tokens=600, phases=phases, warm_up=10)
     assert sooner.pace(540) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("positions", [5, 320, 700])  # keys are taken in blocks of 320
+def test_attention_in_training_has_pytorchs_gradients(positions):
+    torch.manual_seed(0)
+    ours = [torch.randn(2, 2, positions, 64, requires_grad=True) for _ in range(3)]
+    theirs = [part.detach().clone().requires_grad_() for part in ours]
+    weights = torch.randn(2, 2, positions, 64)
+    (causal(*ours) * weights).sum().backward()
+    attend = torch.nn.functional.scaled_dot_product_attention
+    (attend(*theirs, is_causal=True) * weights).sum().backward()
+    for mine, other in zip(ours, theirs, strict=True):
+        assert torch.allclose(mine.grad, other.grad, atol=1e-4)
+
+
+def test_muon_is_pytorchs_for_wide_tall_and_square_matrices():
+    shapes = ((24, 16), (16, 24), (16, 16), (24, 16))
+    torch.manual_seed(0)
+    ours = [torch.nn.Parameter(torch.randn(shape)) for shape in shapes]
+    theirs = [torch.nn.Parameter(matrix.detach().clone()) for matrix in ours]
+    muon = Muon(ours)
+    pytorch = torch.optim.Muon(theirs, lr=0.02, weight_decay=DECAY, adjust_lr_fn="match_rms_adamw")
+    for _ in range(5):
+        for mine, other in zip(ours, theirs, strict=True):
+            mine.grad = torch.randn(mine.shape)
+            other.grad = mine.grad.clone()
+        muon.step(0.02)
+        pytorch.step()
+    for mine, other in zip(ours, theirs, strict=True):
+        assert torch.allclose(mine, other, rtol=0, atol=3e-4)  # an update is some 4e-3
 
 
 def test_what_an_agent_is_given_weighs_less_than_what_it_writes():

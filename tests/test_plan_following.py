@@ -14,7 +14,7 @@ from agent_server import Server
 from flyball.controller.cli.status import table
 from flyball.controller.metrics import exposition
 from flyball.inference.agents.following import controller_address, planner_name
-from flyball.inference.wire import check_engine_name
+from flyball.inference.reports import check_engine_name
 from flyball.policies.plan.fixed import Fixed
 from rich.console import Console
 from running import ControllerUnderTest, until

@@ -6,13 +6,14 @@ from random import Random
 
 import numpy as np
 import pytest
+from flyball.inference.address import Address
 from flyball.inference.agents.governor import PlanGovernor
 from flyball.inference.agents.messages import PlannerInfo, columns_of, rows_of
 from flyball.inference.agents.orders import PlanOrders
 from flyball.inference.agents.planner import Planner
 from flyball.inference.agents.replay.clock import run_virtual
 from flyball.inference.client import ControllerError
-from flyball.inference.wire import Address, Mode, PlanReport
+from flyball.inference.reports import Mode, PlanReport
 from flyball.policies.plan.policy import PlanPolicy
 from flyball.policies.plan.snapshot import uncorrected
 from running import ControllerUnderTest, until

@@ -15,8 +15,9 @@ from flyball.inference.live_policy import LivePolicy
 from flyball.inference.orders import Orders
 from flyball.inference.plan import Plan
 from flyball.inference.planner import Planner
+from flyball.inference.reports import EngineInfo, Mode
 from flyball.inference.requests import RequestState
-from flyball.inference.wire import EngineInfo, Mode, Pin
+from flyball.inference.wire import Pin
 from flyball.policies.admission import PATIENCE, TURN
 from flyball.policies.catalogue.registry import make_policy
 from flyball.policies.prices import compute_prices

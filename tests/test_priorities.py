@@ -8,7 +8,7 @@ from factories import State, World
 from flyball.controller.intake import outcome_rows, to_rows
 from flyball.policies.priorities import Priorities
 from flyball.policies.replay import OutcomeReplay
-from flyball.policies.vector_dqn import observation_space
+from flyball.policies.vector_networks import observation_space
 from gymnasium import spaces
 
 

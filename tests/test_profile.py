@@ -12,9 +12,9 @@ from flyball.benchmarks.engines import BenchError
 from flyball.benchmarks.listener import Listener
 from flyball.benchmarks.profiling import ProfileOptions, Stage, Walk, to_profile
 from flyball.controller.cli.profile import tables
+from flyball.inference.address import Address
 from flyball.inference.identity import Identity, model_hash, of_info, of_models
 from flyball.inference.profile import ProfileError, check, default_path, load_profile
-from flyball.inference.wire import Address
 from flyball.policies.step_time import PRIOR
 from ports import free_ports
 from profiles import IDENTITY, conditions, linear, profile

@@ -19,9 +19,10 @@ from flyball.controller.security import (
     make_keys,
     token_matches,
 )
+from flyball.inference.address import Address
 from flyball.inference.client import ControllerClient, ControllerError
 from flyball.inference.curve import secure_client
-from flyball.inference.wire import Address, Knob, encode
+from flyball.inference.wire import Knob, encode
 from ports import free_ports
 from running import until
 

@@ -20,7 +20,8 @@ from flyball.controller.runs import RunError, RunLock, new_run, newest_run
 from flyball.controller.service import Service, ServiceOptions
 from flyball.controller.settings import LearnerSettings
 from flyball.envs.commands import Commands
-from flyball.inference.wire import Knob, Mode, SetMode
+from flyball.inference.reports import Mode
+from flyball.inference.wire import Knob, SetMode
 from flyball.policies.snapshot import Snapshot
 from ports import free_ports
 from running import ControllerUnderTest, Peer, until

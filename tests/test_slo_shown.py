@@ -10,7 +10,8 @@ from flyball.controller.cli.status import table
 from flyball.controller.engines import EngineView, check_beat
 from flyball.controller.metrics import exposition
 from flyball.inference.attainment import Attained
-from flyball.inference.wire import FromEngine, decode, encode
+from flyball.inference.reports import FromEngine
+from flyball.inference.wire import decode, encode
 from flyball.policies.slo import MOST_CLASSES
 from rich.console import Console
 

@@ -4,11 +4,12 @@ import torch
 from factories import COEFFICIENTS, State, World
 from flyball.controller.intake import outcome_rows, to_rows
 from flyball.policies.prices import cost, latency
+from flyball.policies.relabelling import sample_speeds
 from flyball.policies.snapshot import Meta, Snapshot
 from flyball.policies.spaces import SPEED_INDEX
 from flyball.policies.structure import Structure
 from flyball.policies.transition import OutcomeBatch
-from flyball.policies.vector_dqn import VectorDQN, sample_speeds
+from flyball.policies.vector_dqn import VectorDQN
 from stable_baselines3.common.logger import Logger
 
 STATES = [State(1, "easy"), State(8, "mixed"), State(16, "hard")]

@@ -9,8 +9,8 @@ import pytest
 from flyball.inference.attainment import Attained
 from flyball.inference.governor import Governor
 from flyball.inference.interval import Flight
+from flyball.inference.reports import EngineInfo
 from flyball.inference.vllm.adapter import Adapter, Landing
-from flyball.inference.wire import EngineInfo
 
 AMPLE = {"flyball_slo_ttft_ms": 6e5, "flyball_slo_tpot_ms": 6e4, "flyball_slo_class": "loose"}
 IMPOSSIBLE = {"flyball_slo_tpot_ms": 0.1}

@@ -6,24 +6,20 @@ import msgspec
 import numpy as np
 import pytest
 from factories import State, World, beat
-from flyball.inference import wire
+from flyball.inference.reports import SCHEMA, Beat, FromEngine, Mode, Report
 from flyball.inference.wire import (
-    SCHEMA,
+    MAX_MESSAGE,
     Command,
     FromController,
-    FromEngine,
     Knob,
-    Mode,
     Pin,
     Reply,
-    Report,
     SetMode,
     UnknownSchemaError,
     UsePolicy,
     WireError,
     decode,
     encode,
-    parse_address,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -97,7 +93,7 @@ def test_a_damaged_message_is_refused_or_still_a_message(data: st.DataObject) ->
     cut = bytes(whole[: data.draw(st.integers(0, len(whole)))])
     for sent in (bytes(whole), cut):
         with contextlib.suppress(WireError):
-            assert isinstance(decode(sent, FromEngine), Report | wire.Beat)
+            assert isinstance(decode(sent, FromEngine), Report | Beat)
 
 
 @pytest.mark.parametrize(
@@ -131,31 +127,10 @@ def test_a_message_of_the_other_direction_is_refused() -> None:
 
 def test_a_message_that_is_too_large_is_refused() -> None:
     with pytest.raises(WireError, match="at most"):
-        decode(b"\0" * (wire.MAX_MESSAGE + 1), Command)
+        decode(b"\0" * (MAX_MESSAGE + 1), Command)
 
 
 def test_wrong_types_are_refused() -> None:
     data = msgspec.msgpack.encode({"kind": "knob", "speed": "fast", "schema": SCHEMA})
     with pytest.raises(WireError, match="speed"):
         decode(data, FromController)
-
-
-def test_an_address_names_three_ports() -> None:
-    address = parse_address("tcp://[::1]:5757")
-    assert (address.reports, address.broadcast, address.commands) == (
-        "tcp://[::1]:5757",
-        "tcp://[::1]:5758",
-        "tcp://[::1]:5759",
-    )
-    assert address.is_loopback
-    assert parse_address("tcp://localhost:1").is_loopback
-    assert not parse_address("tcp://0.0.0.0:5757").is_loopback
-    assert not parse_address("tcp://example.org:5757").is_loopback
-
-
-@pytest.mark.parametrize(
-    "text", ["", "5757", "tcp://:5757", "tcp://host", "tcp://host:65534", "udp://h:1", "tcp://h:0"]
-)
-def test_an_address_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="tcp://HOST:PORT"):
-        parse_address(text)

@@ -9,19 +9,17 @@ from typing import Any
 import msgspec
 import zmq
 from factories import beat
+from flyball.inference.address import parse_address
+from flyball.inference.reports import Beat, EngineInfo, Report
 from flyball.inference.wire import (
     TOPIC_KNOB,
     TOPIC_PIN,
     TOPIC_POLICY,
-    Beat,
-    EngineInfo,
     FromController,
     Knob,
-    Report,
     UsePolicy,
     decode,
     encode,
-    parse_address,
 )
 from flyball.policies.spaces import DEPTH_SPACE, MAX_DEPTH
 from flyball.policies.transition import Decision, Outcome, Reason, Transition

@@ -25,7 +25,7 @@ import numpy as np
 
 from ...inference.load import LoadSettings, prompt_stream
 from ...inference.models.prompts import Prompt
-from ...inference.wire import Mode
+from ...inference.reports import Mode
 from ...policies.catalogue.registry import make_policy
 from ...policies.policy import Policy
 from ...policies.prices import Prices, compute_prices

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ...inference.drafters.catalogue import DRAFT, NONE
-from ...inference.wire import LEARNED
+from ...inference.reports import LEARNED
 
 OFFERED: Final = (DRAFT, "ngram", "suffix", "chain")
 """Drafters of the one engine that all arms run on."""

@@ -21,7 +21,7 @@ import msgspec
 from ...inference.asking import RequestRecord
 from ...inference.load import LoadSettings, prompt_stream
 from ...inference.models.prompts import Prompt
-from ...inference.wire import LEARNED, Mode
+from ...inference.reports import LEARNED, Mode
 from ...policies.transition import Transition
 from ..arms import Phase
 from ..depth.live import in_phase

@@ -18,13 +18,13 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
+from ...inference.address import Address, parse_address
 from ...inference.agents.governor import PlanGovernor
 from ...inference.agents.messages import PlannerInfo
 from ...inference.agents.trajectory import Trajectory
 from ...inference.agents.world import Task
 from ...inference.client import ControllerClient
 from ...inference.models.family import DRAFT, TARGET
-from ...inference.wire import Address, parse_address
 from ...policies.plan.catalogue import make_plan_policy
 from ...policies.plan.policy import PlanPolicy
 from ..engines import free_ports, models

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from ...inference.wire import LEARNED
+from ...inference.reports import LEARNED
 
 
 class Arm(NamedTuple):

@@ -24,8 +24,8 @@ import numpy as np
 
 from ...inference.arriving import Arrival, run_arrivals
 from ...inference.asking import RequestRecord
+from ...inference.reports import Beat, Mode
 from ...inference.simulator.traces import Trace
-from ...inference.wire import Beat, Mode
 from ...policies.slo import Slo
 from ..engines import BenchError
 from ..session import ENGINE, Session

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...inference.asking import RequestRecord
-from ...inference.wire import Beat
+from ...inference.reports import Beat
 from .arms import OURS, live_arms
 from .figures import Key
 from .measured import Measured

@@ -69,7 +69,7 @@ def use(
 @app.command("list")
 def list_() -> None:
     """List the policies, each with its options and their defaults."""
-    from ...inference.wire import LEARNED
+    from ...inference.reports import LEARNED
     from ...policies.catalogue.registry import describe, names
 
     say(f"{LEARNED}: the learner's snapshots (default)")

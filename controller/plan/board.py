@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
 
-from ...inference.wire import PlanBeat
+from ...inference.reports import PlanBeat
 from ...policies.plan.rows import PlanRows
 from ...policies.plan.vector_dqn import spent
 from .views import PlannerView

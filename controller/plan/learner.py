@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from stable_baselines3.common.logger import Logger
 
-from ...inference.wire import PlanBeat
+from ...inference.reports import PlanBeat
 from ...policies.plan.rows import PlanRows
 from ...policies.plan.snapshot import PlanSnapshot, uncorrected
 from ...policies.plan.vector_dqn import PlanDQN

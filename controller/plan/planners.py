@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from ...inference.agents.messages import rows_of
-from ...inference.wire import Mode, PlanBeat, PlanReport
+from ...inference.reports import Mode, PlanBeat, PlanReport
 from ..engines import MOST_ENGINES
 from .views import PlannerView, check_plan_beat
 

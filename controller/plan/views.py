@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from ...inference.agents.messages import PlanTotals
-from ...inference.wire import PlanBeat, check_engine_name
+from ...inference.reports import PlanBeat, check_engine_name
 from ...policies.plan.schedule import CHOICES
 from ...policies.spaces import check_speed
 from ..engines import LIVE, WINDOW

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ...policies.plan.policy import PlanPolicy
 from ...policies.plan.state import PlanState
-from ..wire import Address
+from ..address import Address
 from .budget import Budget
 from .costs import ModelPrice
 from .environment import Environments, Tool, Tools

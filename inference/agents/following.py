@@ -14,9 +14,9 @@ import threading
 from importlib.metadata import version
 from typing import Final
 
+from ..address import Address, parse_address
 from ..curve import keys_from_environment
 from ..link import Link, check_keys
-from ..wire import Address, parse_address
 from .governor import PlanGovernor
 from .messages import PlannerInfo
 

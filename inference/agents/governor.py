@@ -24,9 +24,11 @@ from ...policies.plan.rows import PlanRecorder, PlanRows
 from ...policies.plan.snapshot import PlanSnapshot
 from ...policies.plan.space import observe
 from ...policies.plan.state import MAX_AHEAD, Ahead, PlanState
+from ..address import Address
 from ..link import Link
 from ..meters import Durations
-from ..wire import TOPIC_PLAN_SNAPSHOT, Address, Mode, PlanBeat, PlanReport
+from ..reports import Mode, PlanBeat, PlanReport
+from ..wire import TOPIC_PLAN_SNAPSHOT
 from .messages import MOST_ROWS, PlannerInfo, PlanTotals, columns_of
 from .orders import PlanOrderBook, PlanOrders
 

@@ -10,7 +10,8 @@ from ...policies.plan.snapshot import PlanSnapshot
 from ...policies.plan.state import MAX_AHEAD
 from ...policies.snapshot import SnapshotError
 from ..orders import Book, Standing
-from ..wire import LEARNED, Pin, SetMode, UsePolicy
+from ..reports import LEARNED
+from ..wire import Pin, SetMode, UsePolicy
 from .messages import PlannerInfo
 
 

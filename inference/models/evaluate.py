@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,26 +131,37 @@ def acceptance(drafter: Llama, texts: Sequence[tuple[list[int], list[int]]]) -> 
 
 
 def success(
-    target: Llama,
-    reader: Tokenizer,
-    difficulty: int,
-    style: Style,
-    count: int,
-    seed: int = 0,
-) -> float:
-    """Share of held-out tasks of a difficulty that the model solves as an agent, greedily."""
-    numbers = corpus.held_out_seeds(seed)
-    tasks = [make_task(next(numbers), difficulty) for _ in range(count)]
-    trials = [_Trial(task, style) for task in tasks]
+    target: Llama, reader: Tokenizer, style: Style, count: int, seed: int = 0
+) -> dict[int, float]:
+    """Share of held-out tasks that the model solves as an agent, greedily, by difficulty.
+
+    All tasks are worked on at once: many texts together take little longer than a few.
+
+    Args:
+        target: The model.
+        reader: Its tokenizer.
+        style: How it writes its turns.
+        count: Tasks of each difficulty.
+        seed: Which tasks.
+    """
+    trials = {}
+    for difficulty in DIFFICULTIES:
+        numbers = corpus.held_out_seeds(seed)
+        tasks = [make_task(next(numbers), difficulty) for _ in range(count)]
+        trials[difficulty] = [_Trial(task, style) for task in tasks]
+    everyone = list(chain.from_iterable(trials.values()))
     for _ in range(_MOST_STEPS):
-        running = [trial for trial in trials if trial.running]
+        running = [trial for trial in everyone if trial.running]
         if not running:
             break
         starts = [reader.encode(trial.prompt).ids for trial in running]
         turns = generate(target, starts, _LONGEST_TURN, stop=END_ID)
         for trial, turn in zip(running, turns, strict=True):
             trial.take(reader.decode(turn))
-    return sum(trial.solved for trial in trials) / count
+    return {
+        difficulty: sum(trial.solved for trial in tried) / count
+        for difficulty, tried in trials.items()
+    }
 
 
 def measure_family(
@@ -183,14 +195,12 @@ def measure_family(
             figures["perplexity"][name][content_class] = round(value, 3)
         texts = greedy_texts(models[TARGET], reader, content_class, samples)
         for name in DRAFTERS:
-            shares = acceptance(models[name], texts).positions
-            figures["acceptance"][name][content_class] = [round(share, 3) for share in shares]
+            positions = acceptance(models[name], texts).positions
+            figures["acceptance"][name][content_class] = [round(share, 3) for share in positions]
     for style in STYLES if tasks else ():
         tell(f"measuring agents, style {style} ...")
-        figures["success"][style] = {
-            str(difficulty): round(success(models[TARGET], reader, difficulty, style, tasks), 3)
-            for difficulty in DIFFICULTIES
-        }
+        shares = success(models[TARGET], reader, style, tasks)
+        figures["success"][style] = {str(one): round(share, 3) for one, share in shares.items()}
     return figures
 
 

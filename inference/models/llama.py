@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .attention import causal
 from .family import HEAD_DIM, NORM_EPS, ROPE_THETA, VOCABULARY, Shape
 
 
@@ -93,9 +94,11 @@ class Attention(nn.Module):
         else:
             key = key.repeat_interleave(self.repeats, 1)
             value = value.repeat_interleave(self.repeats, 1)
-        out = functional.scaled_dot_product_attention(
-            query, key, value, attn_mask=mask, is_causal=mask is None
-        ).view(batch, -1, positions, HEAD_DIM)
+        if mask is None:
+            out = causal(query, key, value)
+        else:
+            out = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        out = out.view(batch, -1, positions, HEAD_DIM)
         joined: Tensor = self.o_proj(out.transpose(1, 2).reshape(batch, positions, -1))
         return joined
 

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from .muon import Muon
+
 CLIP = 1.0
 
 
@@ -20,28 +22,27 @@ class Optimizer:
             inner = parameter.dim() == 2 and "embed" not in name
             (matrices if inner else others).append(parameter)
         self.parameters = [*matrices, *others]
-        self.rates = (rate, embedding_rate)
-        self.parts: tuple[torch.optim.Optimizer, ...] = (
-            torch.optim.Muon(matrices, lr=rate, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
-            torch.optim.AdamW(
-                others, lr=embedding_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True
-            ),
+        self.rate, self.embedding_rate = rate, embedding_rate
+        self.muon = Muon(matrices)
+        self.adamw = torch.optim.AdamW(
+            others, lr=embedding_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True
         )
 
     def step(self, pace: float) -> None:
         """Apply the gradients at a share of the peak rates, and clear them."""
         nn.utils.clip_grad_norm_(self.parameters, CLIP)
-        for part, rate in zip(self.parts, self.rates, strict=True):
-            for group in part.param_groups:
-                group["lr"] = rate * pace
-            part.step()
-            part.zero_grad(set_to_none=True)
+        self.muon.step(self.rate * pace)
+        for group in self.adamw.param_groups:
+            group["lr"] = self.embedding_rate * pace
+        self.adamw.step()
+        for parameter in self.parameters:
+            parameter.grad = None
 
-    def state(self) -> list[dict[str, Any]]:
+    def state(self) -> dict[str, Any]:
         """As plain data, for a checkpoint."""
-        return [part.state_dict() for part in self.parts]
+        return {"muon": self.muon.state(), "adamw": self.adamw.state_dict()}
 
-    def restore(self, state: list[dict[str, Any]]) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
         """Take over a state of `state()`."""
-        for part, kept in zip(self.parts, state, strict=True):
-            part.load_state_dict(kept)
+        self.muon.restore(state["muon"])
+        self.adamw.load_state_dict(state["adamw"])

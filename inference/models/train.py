@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from . import card, checkpoint, corpus, hf, interruption, manifest, tokenizer
+from . import card, checkpoint, corpus, hf, interruption, manifest, memory, tokenizer
 from .data import Tokens, encode_training, mixture
 from .distill import Lesson, distill
 from .evaluate import measure_family
@@ -73,6 +73,7 @@ def train_family(options: Options) -> None:
     Interrupted at any time (Ctrl-C or SIGTERM), the same call goes on where it was. The weights'
     folder changes only at the end, when everything is measured.
     """
+    memory.keep()
     with interruption.deferred():
         target = train_model(TARGET, options)
         drafters = distil_drafters(target, options)

@@ -82,18 +82,15 @@ class Training:
         phase = self.recipe.phase(self.seen)
         if phase.layers > self.model.shape.layers:
             self._use(grow(self.model, phase.layers))
-        total, parts = 0.0, 0
-        for tokens, counts in self._parts(phase):
+        total, parts = 0.0, list(self._parts(phase))
+        for tokens, counts in parts:
             with torch.autocast(self.device.type, torch.bfloat16):
-                loss = self.loss(self.model, tokens, counts)
+                loss = self.loss(self.model, tokens, counts) / len(parts)
             loss.backward()  # type: ignore[no-untyped-call]
-            total, parts = total + loss.item(), parts + 1
-        for parameter in self.model.parameters():
-            if parameter.grad is not None:
-                parameter.grad /= parts
+            total += loss.item()
         self.optimizer.step(self.recipe.pace(self.seen))
         self.seen += phase.windows * phase.window
-        return total / parts
+        return total
 
     def _parts(self, phase: Phase) -> Iterator[tuple[Tensor, Tensor]]:
         # One token more than the window, so that every position has a next one.

@@ -19,9 +19,9 @@ from ..governor import Governor, Load
 from ..interval import Flight, checked_of
 from ..link import Link
 from ..objectives import with_verdict
+from ..reports import Report
 from ..requests import RequestState
 from ..settings import GovernorSettings, from_environment
-from ..wire import Report
 from .assigner import Assigner
 from .identity import identify
 from .proposer import PROPOSER

@@ -9,8 +9,8 @@ from typing import Any
 
 from ...policies.spaces import MAX_DEPTH, check_depth
 from ..models.family import parameters
+from ..reports import EngineInfo
 from ..settings import GovernorSettings
-from ..wire import EngineInfo
 from .proposer import PROPOSER
 
 log = logging.getLogger("flyball")

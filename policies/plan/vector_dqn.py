@@ -28,10 +28,10 @@ from stable_baselines3.common.utils import polyak_update
 from stable_baselines3.dqn import DQN
 from torch.nn import functional
 
+from ..relabelling import sample_speeds
 from ..snapshot import HIDDEN
 from ..spaces import Array
 from ..transition import Floats
-from ..vector_dqn import sample_speeds
 from .q_network import PlanQNetwork, PlanQPolicy, relative
 from .replay import PlanReplay
 from .rows import PlanRows

@@ -11,13 +11,13 @@ import httpx
 import pytest
 from flyball.benchmarks.plan.live import committed, graded_tasks, run_once
 from flyball.benchmarks.plan.pair import AgentPair, Connected
+from flyball.inference.address import parse_address
 from flyball.inference.agents.costs import ModelPrice
 from flyball.inference.agents.governor import PlanGovernor
 from flyball.inference.agents.messages import PlannerInfo
 from flyball.inference.agents.trajectory import Event, EventKind
 from flyball.inference.models.family import DRAFT, path
 from flyball.inference.vllm.server import EngineProcess
-from flyball.inference.wire import parse_address
 from flyball.policies.plan.catalogue import make_plan_policy
 from ports import free_port
 from stack import Stack, eventually
