@@ -10,8 +10,9 @@ from typing import Any, Generic, TypeVar
 from ..policies.runner import Runner
 from ..policies.snapshot import Snapshot, SnapshotError
 from ..policies.spaces import check_depth, check_speed
+from .drafters.catalogue import check_choice
 from .live_policy import KeptPolicies, LivePolicy
-from .wire import LEARNED, EngineInfo, Knob, Mode, Pin, SetMode, UsePolicy
+from .wire import LEARNED, EngineInfo, Knob, Mode, Pin, SetMode, UseDrafter, UsePolicy
 
 log = logging.getLogger("flyball")
 
@@ -60,7 +61,7 @@ class Book(ABC, Generic[_Standing]):
         try:
             if isinstance(order, Knob):
                 self._change(speed=check_speed(order.speed))
-            elif isinstance(order, SetMode | Pin | UsePolicy):
+            elif isinstance(order, SetMode | Pin | UsePolicy | UseDrafter):
                 if order.engine == self._name:
                     self._own(order)
             else:
@@ -98,7 +99,9 @@ class Book(ABC, Generic[_Standing]):
             ValueError: saying what it may be.
         """
 
-    def _own(self, order: SetMode | Pin | UsePolicy) -> None:
+    def _own(self, order: SetMode | Pin | UsePolicy | UseDrafter) -> None:
+        if isinstance(order, UseDrafter):
+            raise ValueError(f"{self._name} has no drafters")
         if isinstance(order, SetMode):
             self._change(mode=order.mode)
         elif isinstance(order, UsePolicy):
@@ -120,10 +123,12 @@ class Orders(Standing):
     Attributes:
         runner: the snapshot, ready to run.
         policy: a policy of the catalogue that decides instead of it, if one does.
+        drafter: who drafts, as the operator says; None for what the engine was started with.
     """
 
     runner: Runner | None = None
     policy: LivePolicy | None = None
+    drafter: str | None = None
 
     @property
     def version(self) -> int:
@@ -167,6 +172,14 @@ class OrderBook(Book[Orders]):
 
     def _policy(self, spec: str) -> LivePolicy | None:
         return self._policies.get(spec)
+
+    def _own(self, order: SetMode | Pin | UsePolicy | UseDrafter) -> None:
+        if isinstance(order, UseDrafter):
+            if order.drafter is not None:
+                check_choice(order.drafter, self._info.drafters)
+            self._change(drafter=order.drafter)
+        else:
+            super()._own(order)
 
     def _check_pin(self, value: int) -> None:
         check_depth(value, self._info.k_max)

@@ -2,9 +2,9 @@
 
 One address names a controller. From its port P: engines PUSH ``Report`` and ``Beat`` to P, and
 planners of agents ``PlanReport`` and ``PlanBeat``; the controller PUBlishes snapshots' bytes,
-``Knob``, ``SetMode``, ``UsePolicy`` and ``Pin`` on P + 1 (XPUB, every topic's last value resent to
-late joiners), each as two frames, topic and payload; commands go to P + 2 (ROUTER / DEALER), and
-every one is answered. Messages are MessagePack, each with a schema number; weights are
+``Knob``, ``SetMode``, ``UsePolicy``, ``UseDrafter`` and ``Pin`` on P + 1 (XPUB, every topic's last
+value resent to late joiners), each as two frames, topic and payload; commands go to P + 2 (ROUTER /
+DEALER), and every one is answered. Messages are MessagePack, each with a schema number; weights are
 safetensors. Never pickle.
 """
 
@@ -33,6 +33,7 @@ TOPIC_KNOB: Final = b"knob"
 TOPIC_MODE: Final = b"mode/"
 TOPIC_PIN: Final = b"pin/"
 TOPIC_POLICY: Final = b"policy/"
+TOPIC_DRAFTER: Final = b"drafter/"
 
 LEARNED: Final = "learned"
 """What the learner's snapshots are called among the policies."""
@@ -61,6 +62,8 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
         dtype: of the target's weights.
         versions: of flyball, vLLM and torch.
         classes: names of the request classes in their slots; "" for a free one.
+        drafters: names of the drafters that requests may have; empty where vLLM's own is the only
+            one.
     """
 
     engine: str
@@ -72,6 +75,7 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
     dtype: str = ""
     versions: dict[str, str] = {}
     classes: tuple[str, ...] = ()
+    drafters: tuple[str, ...] = ()
 
 
 class Report(msgspec.Struct, frozen=True, tag="report", tag_field="kind"):
@@ -158,6 +162,8 @@ class Beat(msgspec.Struct, frozen=True, tag="beat", tag_field="kind", kw_only=Tr
         last_ignored: why the latest of them was not, for people.
         slo: what became of requests with objectives, since start, by SLO class; "" for none.
         drafters: how each drafter fares, by its name; empty where vLLM's own is the only one.
+        drafter: who drafts for requests that ask for nobody: one of them, ``learned``, or
+            ``random``; "" where there is no choice.
     """
 
     info: EngineInfo
@@ -189,6 +195,7 @@ class Beat(msgspec.Struct, frozen=True, tag="beat", tag_field="kind", kw_only=Tr
     last_ignored: str = ""
     slo: dict[str, Attained] = {}
     drafters: dict[str, DrafterBeat] = {}
+    drafter: str = ""
     schema: int = SCHEMA
 
 
@@ -288,6 +295,17 @@ class UsePolicy(msgspec.Struct, frozen=True, tag="policy", tag_field="kind"):
     schema: int = SCHEMA
 
 
+class UseDrafter(msgspec.Struct, frozen=True, tag="drafter", tag_field="kind"):
+    """Who drafts for an engine's requests that ask for nobody in particular.
+
+    One of its drafters, ``learned`` or ``random``; None for what the engine was started with.
+    """
+
+    engine: str
+    drafter: str | None
+    schema: int = SCHEMA
+
+
 class Command(msgspec.Struct, frozen=True, tag="command", tag_field="kind"):
     """A request to the controller; ``call`` is echoed in the reply."""
 
@@ -307,7 +325,7 @@ class Reply(msgspec.Struct, frozen=True, tag="reply", tag_field="kind"):
 
 
 FromEngine = Report | Beat | PlanReport | PlanBeat
-FromController = Knob | SetMode | Pin | UsePolicy
+FromController = Knob | SetMode | Pin | UsePolicy | UseDrafter
 Message = TypeVar("Message")
 
 

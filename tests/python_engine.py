@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from math import exp
 
 import numpy as np
-from flyball.inference.governor import Governor, Load
-from flyball.inference.interval import Flight
+from flyball.inference.deciding import Load
+from flyball.inference.flight import Flight
+from flyball.inference.governor import Governor
 from flyball.inference.orders import Orders
 from flyball.inference.requests import RequestState
 from flyball.inference.simulator.compiling import (

@@ -10,7 +10,7 @@ from ...policies.plan.snapshot import PlanSnapshot
 from ...policies.plan.state import MAX_AHEAD
 from ...policies.snapshot import SnapshotError
 from ..orders import Book, Standing
-from ..wire import LEARNED, Pin, SetMode, UsePolicy
+from ..wire import LEARNED, Pin, SetMode, UseDrafter, UsePolicy
 from .messages import PlannerInfo
 
 
@@ -64,7 +64,7 @@ class PlanOrderBook(Book[PlanOrders]):
                 del self._kept[next(iter(self._kept))]
         return self._kept[spec]
 
-    def _own(self, order: SetMode | Pin | UsePolicy) -> None:
+    def _own(self, order: SetMode | Pin | UsePolicy | UseDrafter) -> None:
         super()._own(order)
         if isinstance(order, UsePolicy):
             self._change(spec=order.policy or LEARNED)
