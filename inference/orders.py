@@ -176,7 +176,7 @@ class OrderBook(Book[Orders]):
     def _own(self, order: SetMode | Pin | UsePolicy | UseDrafter) -> None:
         if isinstance(order, UseDrafter):
             if order.drafter is not None:
-                check_choice(order.drafter, self._info.drafters)
+                check_choice(order.drafter, self._info.offered)
             self._change(drafter=order.drafter)
         else:
             super()._own(order)

@@ -62,7 +62,7 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
         dtype: of the target's weights.
         versions: of flyball, vLLM and torch.
         classes: names of the request classes in their slots; "" for a free one.
-        drafters: names of the drafters that requests may have; empty where vLLM's own is the only
+        offered: names of the drafters that requests may have; empty where vLLM's own is the only
             one.
     """
 
@@ -75,7 +75,7 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
     dtype: str = ""
     versions: dict[str, str] = {}
     classes: tuple[str, ...] = ()
-    drafters: tuple[str, ...] = ()
+    offered: tuple[str, ...] = ()
 
 
 class Report(msgspec.Struct, frozen=True, tag="report", tag_field="kind"):

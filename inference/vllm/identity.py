@@ -47,7 +47,7 @@ def identify(config: Any, settings: GovernorSettings) -> EngineInfo:
         parameter_ratio=_parameter_ratio(config, settings),
         dtype=str(config.model_config.dtype).removeprefix("torch."),
         versions=versions(),
-        drafters=offered(settings.drafters) if settings.drafters else (),
+        offered=offered(settings.drafters) if settings.drafters else (),
     )
 
 
