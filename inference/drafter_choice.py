@@ -301,7 +301,7 @@ class LearnedDrafters:
         state = self._records[name].state
         per_step, per_request = self._times.spent(name)
         if not self._times.used(name):
-            per_request = state.seconds
+            per_step, per_request = state.seconds, 0.0  # asked for one request at a time so far
         if state.out:
             each[:] = _NEVER
         elif per_step / n + per_request > CHEAP or not state.asked:
