@@ -31,7 +31,8 @@ demo: $(READY)  ## serve, learn, turn the knob; results in runs/demo
 	$(BIN)/flyball demo
 
 test: $(READY)  ## all tests, with a real engine
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --ignore tests/live
+	$(BIN)/pytest tests/live
 
 lint: $(READY)  ## ruff, mypy strict, the order of the rooms
 	$(BIN)/ruff check .

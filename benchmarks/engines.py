@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import random
 import signal
 import socket
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from ..inference.models.family import DRAFT, TARGET, check_pair, path
 from ..inference.vllm.server import EngineProcess
+
+_PORTS: Final = range(15_000, 32_000)
 
 
 class BenchError(RuntimeError):
@@ -39,27 +43,22 @@ def models(target: Path | None = None, draft: Path | None = None) -> Models:
 
 
 def free_ports(n: int = 1) -> int:
-    """The first of n consecutive ports that nobody listens on.
+    """The first of n consecutive ports that nobody listens on, drawn at random.
+
+    They lie below those that systems give to outgoing connections, none of which takes one before
+    it is listened on.
 
     Raises:
         OSError: if there are none.
     """
+    draw = random.SystemRandom()  # seeds are for what is measured
     for _ in range(64):
-        with ExitStack() as stack:
-            first = _bind(stack, 0)
-            try:
-                for i in range(1, n):
-                    _bind(stack, first + i)
-            except (OSError, OverflowError):
-                continue
+        first = draw.randrange(_PORTS.start, _PORTS.stop - n)
+        with ExitStack() as stack, suppress(OSError):
+            for i in range(n):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", first + i))
             return first
     raise OSError(f"no {n} consecutive free ports")
-
-
-def _bind(stack: ExitStack, port: int) -> int:
-    found = stack.enter_context(socket.socket())
-    found.bind(("127.0.0.1", port))
-    return int(found.getsockname()[1])
 
 
 @contextmanager

@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch as th
-from gymnasium import spaces
 from stable_baselines3.common.buffers import ReplayBuffer
 
 from .priorities import Priorities
@@ -117,30 +115,12 @@ class OutcomeReplay(ReplayBuffer):
 
     Args:
         buffer_size: rows kept; the oldest are overwritten.
-        observation_space: of raw observations.
-        action_space: the depths.
-        device: of the networks; sampling itself stays in NumPy.
-        n_envs: 1.
-        optimize_memory_usage: must be False: engines interleave, so no row follows another.
+        args: as Stable-Baselines3's ``ReplayBuffer`` takes them; sampling itself stays in NumPy.
+        options: likewise; ``optimize_memory_usage`` must be False, as no row follows another.
     """
 
-    def __init__(
-        self,
-        buffer_size: int,
-        observation_space: spaces.Space[Any],
-        action_space: spaces.Space[Any],
-        device: th.device | str = "auto",
-        n_envs: int = 1,
-        optimize_memory_usage: bool = False,
-    ) -> None:
-        super().__init__(
-            buffer_size,
-            observation_space,
-            action_space,
-            device,
-            n_envs=n_envs,
-            optimize_memory_usage=optimize_memory_usage,
-        )
+    def __init__(self, buffer_size: int, *args: Any, **options: Any) -> None:
+        super().__init__(buffer_size, *args, **options)
         self.outcomes: Array = np.zeros((buffer_size, ROW_SIZE), np.float32)
         self.ratios: Array = np.zeros(buffer_size, np.float32)
         self.engines: Integers = np.zeros(buffer_size, np.int64)

@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch as th
-from gymnasium import spaces
 from stable_baselines3.common.buffers import ReplayBuffer
 
 from .rows import PlanRows, shape_of, type_of
@@ -19,30 +17,12 @@ class PlanReplay(ReplayBuffer):
 
     Args:
         buffer_size: rows kept; the oldest are overwritten.
-        observation_space: of raw observations.
-        action_space: the choices.
-        device: of the networks; sampling itself stays in NumPy.
-        n_envs: 1.
-        optimize_memory_usage: must be False: runs interleave, so no row follows another.
+        args: as Stable-Baselines3's ``ReplayBuffer`` takes them; sampling itself stays in NumPy.
+        options: likewise; ``optimize_memory_usage`` must be False, as no row follows another.
     """
 
-    def __init__(
-        self,
-        buffer_size: int,
-        observation_space: spaces.Space[Any],
-        action_space: spaces.Space[Any],
-        device: th.device | str = "auto",
-        n_envs: int = 1,
-        optimize_memory_usage: bool = False,
-    ) -> None:
-        super().__init__(
-            buffer_size,
-            observation_space,
-            action_space,
-            device,
-            n_envs=n_envs,
-            optimize_memory_usage=optimize_memory_usage,
-        )
+    def __init__(self, buffer_size: int, *args: Any, **options: Any) -> None:
+        super().__init__(buffer_size, *args, **options)
         own = {
             "observations": self.observations[:, 0],
             "following": self.next_observations[:, 0],
