@@ -151,9 +151,7 @@ class Memory:
         if self._submit(tenant, store, store.seal(), save=True, last=True):
             del self._stores[tenant], self._kept[tenant]
 
-    def _submit(
-        self, tenant: str, store: Store, part: Unsorted, *, save: bool, last: bool
-    ) -> bool:
+    def _submit(self, tenant: str, store: Store, part: Unsorted, *, save: bool, last: bool) -> bool:
         right, accepted = (table.copy() for table in store.trust.tables())
 
         def job() -> Install:
