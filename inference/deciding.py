@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from random import Random
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Final
 
 from ..policies.prices import Prices, compute_prices
 from ..policies.snapshot import Snapshot, SnapshotError
-from ..policies.spaces import CLASSES, DEPTH_SPACE
+from ..policies.spaces import DEPTH_SPACE
 from ..policies.structure import Structure
 from ..policies.transition import Decision, Floats, Reason
 from .choosing import DrafterChooser
@@ -21,52 +21,13 @@ from .drafts import Drafts
 from .flight import Flight
 from .guard import Guard
 from .interval import Interval
-from .live_policy import PolicyError
+from .live_policy import LivePolicy, PolicyError
 from .meters import Meters
+from .moment import Moment, shares
 from .orders import OrderBook, Orders
+from .plan import Plan, Step
 from .planner import Planner
-from .requests import RequestState
 from .wire import EngineInfo, Mode
-
-
-class Load(NamedTuple):
-    """What an engine's adapter looks up when a decision is due.
-
-    Attributes:
-        waiting: requests that wait to be scheduled.
-        kv_usage: share of the KV cache in use, in [0, 1].
-    """
-
-    waiting: int
-    kv_usage: float
-
-
-class Moment(NamedTuple):
-    """When a decision is due.
-
-    Attributes:
-        number: of the decision.
-        batch: requests that run.
-        load: of the engine.
-        flight: the step launched last, if any was.
-        before: the interval in force, if one is.
-    """
-
-    number: int
-    batch: int
-    load: Load
-    flight: Flight | None
-    before: Interval | None
-
-    @property
-    def requests(self) -> dict[str, RequestState]:
-        """States of those that decode."""
-        return self.flight.requests if self.flight is not None else {}
-
-    @property
-    def context(self) -> float:
-        """Cached tokens of one of them, mean."""
-        return self.flight.mean_context if self.flight is not None else 0.0
 
 
 class Deciding:
@@ -147,6 +108,44 @@ class Deciding:
             stake = self._guard.stake(moment.batch, decision.speed, self.prices(orders), guarded)
             interval.stake = stake
         return interval
+
+    def plan(
+        self,
+        depth: int,
+        step: Step,
+        orders: Orders,
+        drafted: Interval | None,
+        flight: Flight | None,
+    ) -> Plan:
+        """The plan of a step at a depth, by whoever decides.
+
+        Args:
+            depth: that is drafted in it.
+            step: the engine's queue.
+            orders: in force.
+            drafted: the interval that drafted what it verifies.
+            flight: the step launched last.
+        """
+        cut = drafted is not None and drafted.decision.reason in DECIDED
+        context = flight.mean_context if flight else 0.0
+        if orders.policy is not None:
+            return Plan(depth, self._verified(orders.policy, step, context) if cut else None)
+        if orders.runner is None:
+            return Plan(depth)
+        snapshot = orders.runner.snapshot
+        cut = cut and snapshot.meta.linear
+        structure = self.structure(snapshot)
+        return self.planner.plan(depth, step, structure, orders.speed, context, cut)
+
+    def _verified(self, policy: LivePolicy, step: Step, context: float) -> list[int] | None:
+        """What a policy of the catalogue has verified of each request; None for everything."""
+        if not policy.verifies:
+            return None
+        try:
+            return self.planner.verified_by(policy, step, context)
+        except PolicyError as e:
+            self._book.refuse(str(e))
+            return None
 
     def static(self, orders: Orders) -> int:
         """The depth that nobody has decided."""
@@ -256,7 +255,7 @@ class Deciding:
     def _observe(self, moment: Moment, orders: Orders, now: float) -> list[float]:
         """The observation, raw, in the order of ``DEPTH_SPACE``."""
         flight, requests, before = moment.flight, moment.requests, moment.before
-        share, speed = _shares(requests, orders.speed)
+        share, speed = shares(requests, orders.speed)
         decoding = len(requests) or 1
         arrivals, step_ms, per_request, prefill = self.meters.read(now)
         self.waiting = moment.load.waiting
@@ -299,20 +298,6 @@ def deciding(orders: Orders) -> Snapshot | None:
     ):
         return None
     return orders.runner.snapshot
-
-
-def _shares(requests: dict[str, RequestState], knob: float) -> tuple[list[float], float]:
-    """Share of each class in a batch, and the mean of the requests' speeds."""
-    share = [0.0] * CLASSES
-    if not requests:
-        share[0] = 1.0
-        return share, knob
-    speed = 0.0
-    weight = 1.0 / len(requests)
-    for state in requests.values():
-        share[state.slot] += weight
-        speed += knob if state.speed is None else state.speed
-    return share, min(max(speed * weight, 0.0), 1.0)
 
 
 WATCHING: Final = (Mode.OBSERVE, Mode.SHADOW)

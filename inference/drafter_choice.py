@@ -14,31 +14,21 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
-import numpy as np
-
-from ..policies.drafters import Integers, choose
+from ..policies.drafters import Integers
 from ..policies.exploration import chances_of_one
 from ..policies.prices import Prices
 from ..policies.spaces import MAX_DEPTH
-from ..policies.transition import Floats
+from .drafter_batch import Batch, Batches
 from .drafter_records import DrafterRecords
 from .drafter_times import DrafterTimes
-from .drafters.catalogue import DRAFT, NONE
-from .drafters.pool import CHEAP
+from .drafters.catalogue import NONE
 from .requests import RequestState
 
 BUDGET: Final = 0.005
 """Cost per token, 1 without speculation, that trying drafters may add to a decision."""
 
-HORIZON: Final = 64.0
-"""Steps over which the cost of a change of drafters is spread: for about as long the next choice
-holds."""
-
-_CHANGE: Final = 5.0
-"""Passes that a change costs: vLLM's draft model reads what it missed, or reads on for a while."""
 
 _UNTRIED: Final = 0.5  # of the seconds it is said to take, what a drafter nobody used may take
-_LEAST: Final = 1e-6  # seconds of what is no look-up
 
 
 @dataclass(slots=True)
@@ -72,50 +62,6 @@ class Choice:
         return shares
 
 
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """Everything that ``choose`` is told of a batch, but for what is required."""
-
-    gains: Floats
-    hopes: Floats
-    checked: Floats
-    held: Integers
-    speeds: Floats
-    base: float
-    position: float
-    fixed: Floats
-    each: Floats
-    drafted: Floats
-    prices: Floats
-    depths: Integers
-    in_force: int
-    switch: float
-
-    def choose(
-        self, required: int, gains: Floats, fixed: Floats, each: Floats
-    ) -> tuple[int, int, float, float, Integers]:
-        """Depth, drafters used, cost per token, tokens per cost, and each request's drafter."""
-        chosen = np.zeros(len(self.held), np.int64)
-        found = choose(
-            gains,
-            self.checked,
-            self.held,
-            self.speeds,
-            self.base,
-            self.position,
-            fixed,
-            each,
-            self.drafted,
-            self.prices,
-            self.depths,
-            required,
-            self.in_force,
-            self.switch,
-            chosen,
-        )
-        return (*found, chosen)
-
-
 class LearnedDrafters:
     """Chooses for one engine.
 
@@ -130,10 +76,9 @@ class LearnedDrafters:
         self, offered: Sequence[str], k_max: int, records: DrafterRecords, times: DrafterTimes
     ) -> None:
         self.names = (NONE, *(name for name in offered if name != NONE))
-        self._k_max = k_max
         self._records = records
         self._times = times
-        self._every = np.arange(k_max + 1)
+        self._batches = Batches(self.names, k_max, records, times)
         self._warm_up()
 
     def decide(
@@ -161,7 +106,7 @@ class LearnedDrafters:
         """
         running = states or [RequestState(None, None)]
         in_force = 0 if before is None else before.used
-        batch = self._batch(running, depth, speed, prices, context, in_force)
+        batch = self._batches.batch(running, depth, speed, prices, context, in_force)
         best = batch.choose(0, batch.gains, batch.fixed, batch.each)
         options, names, chances = [best], [""], [1.0]
         if explore:
@@ -191,7 +136,7 @@ class LearnedDrafters:
         return found
 
     def _options(
-        self, batch: _Batch, best: tuple[int, int, float, float, Integers]
+        self, batch: Batch, best: tuple[int, int, float, float, Integers]
     ) -> tuple[list[tuple[int, int, float, float, Integers]], list[str], list[float]]:
         """The best, and what may be tried instead: each with its chance."""
         options, names = [best], [""]
@@ -219,7 +164,7 @@ class LearnedDrafters:
     def _choice(
         self,
         states: Sequence[RequestState],
-        batch: _Batch,
+        batch: Batch,
         options: Sequence[tuple[int, int, float, float, Integers]],
         chances: Sequence[float],
         names: Sequence[str],
@@ -230,7 +175,7 @@ class LearnedDrafters:
             by_depth[option[0]] += chance
         depth, used, _, rate, chosen = options[at]
         drafters = [self.names[d] for d in chosen.tolist()] if depth else [NONE] * len(chosen)
-        second = _per_second(batch)
+        second = batch.second()
         worth = {
             name: (second * float(batch.each[d, depth]), second * batch.position, rate)
             for d, name in enumerate(self.names)
@@ -239,90 +184,8 @@ class LearnedDrafters:
         given = dict(zip(states, drafters, strict=False))
         return Choice(depth, given, used, by_depth, 1.0 - chances[0], names[at], worth)
 
-    def _batch(
-        self,
-        states: Sequence[RequestState],
-        depth: int | None,
-        speed: float,
-        prices: Prices,
-        context: float,
-        in_force: int,
-    ) -> _Batch:
-        n, count, k_max = len(states), len(self.names), self._k_max
-        gains, hopes, checked = np.zeros((3, n, count, k_max + 1))
-        fixed, each, drafted = np.zeros((3, count, k_max + 1))
-        structure = self._times.structure(prices)
-        c, factors = structure.coefficients.tolist(), structure.factors(n)
-        alone = c[0] + n * (c[1] + c[5] * context)
-        base = max(alone * float(factors[0]), _INSTANT)
-        places = {name: d for d, name in enumerate(self.names)}
-        for name, d in places.items():
-            if name == NONE:
-                continue
-            record = self._records[name]
-            histories = [state.history(name) for state in states]
-            survival = record.outlook(histories)[..., :k_max].cumsum(-1)
-            gains[:, d, 1:], hopes[:, d, 1:] = survival
-            lengths = record.lengths[[h.slot for h in histories], :k_max].cumsum(-1)
-            checked[:, d, 1:] = np.maximum(lengths, survival[0])
-            if name == DRAFT:
-                passes = (alone + c[2] * self._every) * factors - base
-                fixed[d] = np.maximum(passes, _LEAST)
-                drafted[d] = self._every
-            else:
-                self._price(name, n, fixed[d], each[d], drafted[d])
-            fixed[d, 0] = each[d, 0] = 0.0
-        held = [self._held(state, places) for state in states]
-        return _Batch(
-            gains,
-            hopes,
-            checked,
-            np.array(held, np.int64),
-            np.array([speed if s.speed is None else s.speed for s in states]),
-            base,
-            c[3] * float(factors[0]),
-            fixed,
-            each,
-            drafted,
-            np.array((prices.verified, prices.drafted, prices.second)),
-            self._every if depth is None else np.array([depth]),
-            in_force,
-            _CHANGE * c[2] / HORIZON,
-        )
-
-    def _held(self, state: RequestState, places: dict[str, int]) -> int:
-        """The drafter that a request has in any case, or -1; one that was taken out drafts none."""
-        if not state.wanted:
-            return -1
-        return 0 if self._records[state.wanted].state.out else places.get(state.wanted, -1)
-
-    def _price(self, name: str, n: int, fixed: Floats, each: Floats, drafted: Floats) -> None:
-        """What a drafter of flyball's takes, by depth; one that was taken out, far too much."""
-        state = self._records[name].state
-        per_step, per_request = self._times.spent(name)
-        if not self._times.used(name):
-            per_step, per_request = state.seconds, 0.0  # asked for one request at a time so far
-        if state.out:
-            each[:] = _NEVER
-        elif per_step / n + per_request > CHEAP or not state.asked:
-            fixed[:], each[:] = max(per_step, _LEAST), per_request
-            drafted[:] = self._every
-        else:
-            each[:] = per_step / n + per_request
-
     def _warm_up(self) -> None:
         """Compile now what is compiled, not while requests wait."""
         state = RequestState(None, None)
-        batch = self._batch([state], None, 1.0, Prices(second=1.0), 0.0, 0)
+        batch = self._batches.batch([state], None, 1.0, Prices(second=1.0), 0.0, 0)
         batch.choose(0, batch.gains, batch.fixed, batch.each)
-
-
-def _per_second(batch: _Batch) -> float:
-    """What a second of a step costs, over a step without speculation."""
-    speed, n = float(batch.speeds.mean()), len(batch.speeds)
-    spent = n * batch.prices[0] + batch.prices[2] * batch.base
-    return float(speed / batch.base + (1.0 - speed) * batch.prices[2] / spent)
-
-
-_INSTANT: Final = 1e-6  # seconds per step that is divided by
-_NEVER: Final = 1e3  # seconds

@@ -18,8 +18,10 @@ from ..policies.spaces import CLASSES, MAX_DEPTH
 from ..policies.survival import SurvivalEstimator
 from ..policies.transition import Floats
 from ..policies.verified import Verified
+from .drafters.catalogue import NONE
 from .drafters.pool import DrafterState
 from .history import History
+from .requests import RequestState
 
 NEWS: Final = 16
 """Drafts from which on a drafter's estimates are brought up to date."""
@@ -220,6 +222,18 @@ class DrafterRecords:
         most = max(due, key=lambda name: due[name], default="")
         if due.get(most):
             self._records[most].settle()
+
+    def outlook(self, states: Sequence[RequestState]) -> Floats:
+        """Survival of what drafts for each request now, and what it may be at best.
+
+        Returns:
+            Shape (2, n, MAX_DEPTH); 0 for requests that nobody drafts for.
+        """
+        outlook = np.zeros((2, len(states), MAX_DEPTH))
+        for name in {state.drafter for state in states} - {"", NONE}:
+            rows = [i for i, state in enumerate(states) if state.drafter == name]
+            outlook[:, rows] = self[name].outlook([states[i].history(name) for i in rows])
+        return outlook
 
     def count(self) -> None:
         """Take the counts of now for ``beats``."""

@@ -21,12 +21,13 @@ from ..policies.spaces import check_depth
 from ..policies.transition import Transition
 from .attainment import Attainment
 from .choosing import DrafterChooser
-from .deciding import DECIDED, GOVERNING, Deciding, Load, Moment
+from .deciding import GOVERNING, Deciding
 from .flight import Flight
 from .guard import Guard
 from .guard_state import GuardSettings
 from .interval import Interval
-from .live_policy import LivePolicy, PolicyError
+from .live_policy import PolicyError
+from .moment import Load, Moment
 from .orders import OrderBook, Orders
 from .plan import Plan, Step
 from .reporting import report
@@ -114,34 +115,9 @@ class Governor:
         if self.retired or orders.pinned is not None or orders.mode not in GOVERNING:
             return Plan(depth)
         started = time.perf_counter_ns()
-        plan = self._plan(depth, step, orders)
+        plan = self.deciding.plan(depth, step, orders, self._drafted, self._flight)
         self.meters.planned(time.perf_counter_ns() - started)
         return plan
-
-    def _plan(self, depth: int, step: Step, orders: Orders) -> Plan:
-        """The plan of a step at a depth, by whoever decides."""
-        # What is verified in this step was drafted by this interval.
-        drafted = self._drafted
-        cut = drafted is not None and drafted.decision.reason in DECIDED
-        context = self._flight.mean_context if self._flight else 0.0
-        if orders.policy is not None:
-            return Plan(depth, self._verified(orders.policy, step, context) if cut else None)
-        if orders.runner is None:
-            return Plan(depth)
-        snapshot = orders.runner.snapshot
-        cut = cut and snapshot.meta.linear
-        structure = self.deciding.structure(snapshot)
-        return self.planner.plan(depth, step, structure, orders.speed, context, cut)
-
-    def _verified(self, policy: LivePolicy, step: Step, context: float) -> list[int] | None:
-        """What a policy of the catalogue has verified of each request; None for everything."""
-        if not policy.verifies:
-            return None
-        try:
-            return self.planner.verified_by(policy, step, context)
-        except PolicyError as e:
-            self.book.refuse(str(e))
-            return None
 
     def depth(self, batch: int, load: Callable[[], Load]) -> int:
         """The depth to draft in the step about to be scheduled.

@@ -24,7 +24,7 @@ from ..policies.structure import Structure
 from ..policies.survival import SurvivalEstimator
 from ..policies.transition import Floats
 from .drafter_records import DrafterRecords
-from .drafters.catalogue import DRAFT, NONE
+from .drafters.catalogue import DRAFT
 from .flight import Flight
 from .live_policy import LivePolicy
 from .plan import Plan, Step
@@ -187,21 +187,11 @@ class Planner:
     def _outlook(self, states: Sequence[RequestState]) -> Floats:
         """Survival and hope of each, shape (2, n, MAX_DEPTH)."""
         if self._records is not None:
-            return self._outlook_by_drafter(states, self._records)
+            return self._records.outlook(states)
         for state in states:
             if not state.tried:
                 state.read(self._estimator)
         return self._estimator.outlook([s.slot for s in states], [s.frailty for s in states])
-
-    @staticmethod
-    def _outlook_by_drafter(states: Sequence[RequestState], records: DrafterRecords) -> Floats:
-        """The same where each request has a drafter of its own."""
-        outlook = np.zeros((2, len(states), MAX_DEPTH))
-        for name in {state.drafter for state in states} - {"", NONE}:
-            rows = [i for i, state in enumerate(states) if state.drafter == name]
-            histories = [states[i].history(name) for i in rows]
-            outlook[:, rows] = records[name].outlook(histories)
-        return outlook
 
     def _costs(
         self, states: Sequence[RequestState], structure: Structure, context: float

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from math import exp
 
 import numpy as np
-from flyball.inference.deciding import Load
 from flyball.inference.flight import Flight
 from flyball.inference.governor import Governor
+from flyball.inference.moment import Load
 from flyball.inference.orders import Orders
 from flyball.inference.requests import RequestState
 from flyball.inference.simulator.compiling import (

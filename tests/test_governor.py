@@ -8,9 +8,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from flyball.inference.attainment import Attained
-from flyball.inference.deciding import Load
 from flyball.inference.flight import Flight, checked_of
 from flyball.inference.governor import FAULT_LIMIT, Governor
+from flyball.inference.moment import Load
 from flyball.inference.orders import Orders
 from flyball.inference.requests import NAMED, RequestState
 from flyball.inference.wire import EngineInfo, Knob, Mode, Pin, SetMode

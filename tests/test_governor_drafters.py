@@ -7,10 +7,10 @@ from collections import Counter
 import numpy as np
 import pytest
 from flyball.inference.choosing import DrafterChooser
-from flyball.inference.deciding import Load
 from flyball.inference.drafters.pool import DrafterState
 from flyball.inference.flight import Flight, checked_of
 from flyball.inference.governor import Governor
+from flyball.inference.moment import Load
 from flyball.inference.orders import Orders
 from flyball.inference.requests import RequestState
 from flyball.inference.wire import EngineInfo, Mode, Pin, SetMode, UseDrafter

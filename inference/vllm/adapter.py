@@ -15,10 +15,10 @@ from ...policies.slo import NO_SLO
 from ...policies.spaces import MAX_DEPTH, check_depth
 from ...policies.transition import Transition
 from ..choosing import DrafterChooser
-from ..deciding import Load
 from ..flight import Flight, checked_of
 from ..governor import Governor
 from ..link import Link
+from ..moment import Load
 from ..objectives import with_verdict
 from ..requests import RequestState
 from ..settings import GovernorSettings, from_environment
