@@ -17,7 +17,7 @@ from .drafters.catalogue import DRAFT, NONE
 from .drafters.pool import CHEAP
 from .requests import RequestState
 
-HORIZON: Final = 64.0
+HORIZON: Final = 16.0
 """Steps over which the cost of a change of drafters is spread: for about as long the next choice
 holds."""
 
