@@ -59,6 +59,15 @@ class PolicyArguments(EngineArguments, kw_only=True):
     )
 
 
+class DrafterArguments(EngineArguments, kw_only=True):
+    """Who drafts for an engine's requests that ask for nobody; None lets it decide itself."""
+
+    drafter: str | None
+    usage: ClassVar[str] = (
+        'give {"drafter": one of the engine\'s, "learned" or "random", or null to let it go}'
+    )
+
+
 class PinArguments(EngineArguments, kw_only=True):
     """A depth for an engine until further notice; None lets it go."""
 

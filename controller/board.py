@@ -18,6 +18,7 @@ from ..policies.prices import Prices, dollars
 from ..policies.replay import Rows, concatenate
 from ..policies.spaces import MAX_DEPTH
 from ..policies.transition import Floats, OutcomeBatch
+from .drafters_shown import DrafterPoints
 
 Counts = NDArray[np.int_]
 
@@ -45,6 +46,7 @@ class Board:
         self._emitted: dict[str, tuple[float, int]] = {}  # by engine: when, how many tokens
         self._falls: dict[str, int] = {}  # by engine, those that were told
         self._attained: dict[tuple[str, str], tuple[int, ...]] = {}  # by engine and SLO class
+        self._drafters = DrafterPoints()
         self._queue = 0
         self._since = time.monotonic()
         self._last_counts = (0, 0)
@@ -134,6 +136,8 @@ class Board:
         self._wire()
         self._guards()
         self._slo()
+        for tag, value in self._drafters.since(self._beats).items():
+            self.logger.record(tag, value)
         self.logger.dump(step)
         self._last_counts = (step, updates)
         self._since = time.monotonic()
@@ -241,6 +245,8 @@ def layout(k_max: int) -> dict[str, dict[str, list[Any]]]:
             "acceptance per position": chart(*positions),
             "predicted survival, calibration": chart(*(f"serve/{n}" for n in _CALIBRATION)),
             "batch and queue": chart("serve/batch", "wire/running", "wire/waiting"),
+            "share of each drafter": chart("drafters/share_.*"),
+            "tokens accepted of each drafter's draft": chart("drafters/accepted_.*"),
             "step-time model, relative error": chart("train/step_time_error"),
         },
         "What it learns": {

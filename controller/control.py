@@ -12,9 +12,11 @@ import msgspec
 
 from ..envs.rewards import RewardError
 from ..inference.agents.orders import check_plan_policy
+from ..inference.drafters.catalogue import check_choice
 from ..inference.live_policy import check_policy
 from ..inference.reports import Beat, FromEngine, Mode, PlanBeat, Report
 from ..inference.wire import (
+    TOPIC_DRAFTER,
     TOPIC_KNOB,
     TOPIC_MODE,
     TOPIC_PLAN_SNAPSHOT,
@@ -22,6 +24,7 @@ from ..inference.wire import (
     TOPIC_SNAPSHOT,
     Knob,
     SetMode,
+    UseDrafter,
     UsePolicy,
 )
 from ..policies.plan.state import MAX_AHEAD
@@ -188,6 +191,20 @@ class Control:
         log.info("engine %s: policy %s", name, policy)
         return {"engine": name, "policy": policy}
 
+    def _drafter(self, request: Request) -> dict[str, Any]:
+        given = _take(request, take.DrafterArguments)
+        info = self.fleet.find(given.engine).info
+        name, drafter = info.engine, given.drafter
+        if drafter is None:
+            self.settings.drafters.pop(name, None)
+        else:
+            _checked(lambda d: check_choice(d, info.offered), drafter)
+            self.settings.drafters[name] = drafter
+        self._order_drafter(name, drafter)
+        self._save()
+        log.info("engine %s: drafter %s", name, drafter)
+        return {"engine": name, "drafter": drafter}
+
     def _pin(self, request: Request) -> dict[str, Any]:
         given = _take(request, take.PinArguments)
         name, most = self._pinning(given.engine)
@@ -281,6 +298,9 @@ class Control:
     def _order_policy(self, engine: str, policy: str) -> None:
         self._hub.order(TOPIC_POLICY + engine.encode(), UsePolicy(engine, policy))
 
+    def _order_drafter(self, engine: str, drafter: str | None) -> None:
+        self._hub.order(TOPIC_DRAFTER + engine.encode(), UseDrafter(engine, drafter))
+
     def _publish_all(self) -> None:
         """What holds now, for engines that were there before this controller."""
         self._order_speed()
@@ -288,6 +308,8 @@ class Control:
             self._order_mode(engine, mode)
         for engine, policy in self.settings.policies.items():
             self._order_policy(engine, policy)
+        for engine, drafter in self.settings.drafters.items():
+            self._order_drafter(engine, drafter)
         for engine, depth in self.settings.pins.items():
             self.fleet.pin(engine, depth)
         current, plan = self._learner.current(), self._plans.current()
@@ -308,6 +330,7 @@ LATER: Final = object()
 
 COMMANDS: Final = (
     "checkpoint",
+    "drafter",
     "knob",
     "mode",
     "observe",

@@ -114,6 +114,7 @@ def make_app(mailbox: Mailbox, token: str | None, local: bool) -> ASGIApp:
         Route("/v1/reward", api.put("reward", "reward"), methods=["PUT"]),
         Route("/v1/engines/{engine}/mode", api.put("mode", "mode"), methods=["PUT"]),
         Route("/v1/engines/{engine}/policy", api.put("policy", "policy"), methods=["PUT"]),
+        Route("/v1/engines/{engine}/drafter", api.put("drafter", "drafter"), methods=["PUT"]),
         Route("/v1/engines/{engine}/pin", api.put("pin", "depth"), methods=["PUT"]),
         Route("/v1/snapshots", api.get("snapshots")),
         Route("/v1/snapshots/{number}/promote", api.promote, methods=["POST"]),

@@ -12,6 +12,7 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from ..policies.slo import OBJECTIVES
+from .drafters_shown import drafter_families
 from .families import labelled, single
 from .plan.metrics import plan_families
 
@@ -143,6 +144,7 @@ class _Status(Collector):
                 if share is not None:
                     acceptance.add_metric([engine["engine"], str(position)], share)
         yield acceptance
+        yield from drafter_families(engines)
         yield from _slo(engines)
         yield from plan_families(status)
 

@@ -26,12 +26,14 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
         modes: per engine, where one was set.
         pins: depth per engine, where one was pinned.
         policies: specification per engine, where one was set.
+        drafters: who drafts, per engine, where that was set.
     """
 
     speed: float = 0.5
     modes: dict[str, Mode] = {}
     pins: dict[str, int] = {}
     policies: dict[str, str] = {}
+    drafters: dict[str, str] = {}
 
     def __post_init__(self) -> None:
         check_speed(self.speed)

@@ -73,6 +73,14 @@ class ControllerClient:
         """Set an engine's policy: ``learned``, or one of the catalogue such as ``ucb?c=0.5``."""
         return str(self._call("PUT", f"{_engine(engine)}/policy", {"policy": policy})["policy"])
 
+    def set_drafter(self, engine: str, drafter: str | None) -> str | None:
+        """Say who drafts on an engine: one of its drafters, ``learned`` or ``random``.
+
+        None lets it go by what it was started with.
+        """
+        answer = self._call("PUT", f"{_engine(engine)}/drafter", {"drafter": drafter})
+        return None if answer["drafter"] is None else str(answer["drafter"])
+
     def pin(self, engine: str, depth: int | None) -> int:
         """Pin an engine's depth, or let it go with None; the pin's number."""
         return int(self._call("PUT", f"{_engine(engine)}/pin", {"depth": depth})["pin"])

@@ -13,30 +13,24 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable
-from copy import copy
 from random import Random
-from struct import Struct
-from typing import Final, NamedTuple
+from typing import Final
 
-import msgspec
-
-from ..policies.prices import compute_prices
 from ..policies.slo import DEFAULT_CLASSES, NO_SLO, SloClasses
-from ..policies.snapshot import Snapshot, SnapshotError
-from ..policies.spaces import CLASSES, DEPTH_SPACE, check_depth
-from ..policies.transition import Decision, Floats, Reason, Transition
+from ..policies.spaces import check_depth
+from ..policies.transition import Transition
 from .attainment import Attainment
 from .choosing import DrafterChooser
-from .drafter_records import DrafterRecords
-from .drafts import Drafts
+from .deciding import GOVERNING, Deciding
+from .flight import Flight
 from .guard import Guard
-from .guard_state import GuardSettings, GuardState
-from .interval import Flight, Interval
-from .live_policy import LivePolicy, PolicyError
-from .meters import Meters
+from .guard_state import GuardSettings
+from .interval import Interval
+from .live_policy import PolicyError
+from .moment import Load, Moment
 from .orders import OrderBook, Orders
 from .plan import Plan, Step
-from .planner import Planner
+from .reporting import report
 from .reports import Beat, EngineInfo, Mode
 from .requests import Hints, RequestState
 
@@ -50,18 +44,6 @@ _OTHER: Final = 1.5
 buckets: a request that ends while the next arrives would flip a full bucket at every turn."""
 
 _IDLE: Final = 0.5  # seconds without a step after which an interval is cut short
-
-
-class Load(NamedTuple):
-    """What an engine's adapter looks up when a decision is due.
-
-    Attributes:
-        waiting: requests that wait to be scheduled.
-        kv_usage: share of the KV cache in use, in [0, 1].
-    """
-
-    waiting: int
-    kv_usage: float
 
 
 class Governor:
@@ -94,21 +76,18 @@ class Governor:
         check_depth(info.static_depth, info.k_max)
         self.info = info
         self.guard = Guard(info.static_depth, info.k_max, guard) if guard is not None else None
-        self._prices = compute_prices(info.parameter_ratio)  # until a snapshot says others
         self.book = OrderBook(info, orders, seed)
         self.steps_per_interval = interval
         self.chooser = chooser
         self.hints = Hints(slo_classes, chooser.offered if chooser is not None else ())
         self.attainment = Attainment()
-        self.drafts = Drafts()
-        self.drafters = DrafterRecords()
-        self.planner = Planner(self.drafts.estimator)
+        self.deciding = Deciding(info, self.book, self.guard, chooser, Random(seed))
+        self.drafts, self.drafters = self.deciding.drafts, self.deciding.records
+        self.planner, self.meters = self.deciding.planner, self.deciding.meters
         self.decisions = self.dropped = self.faults = 0
         self.last_fault = ""
         self.retired = False
         self._send = send
-        self._rng = Random(seed)
-        self._meters = Meters()
         self._current: Interval | None = None  # decides what this step drafts
         self._ready: Interval | None = None  # takes effect with the next step
         self._drafted: Interval | None = None  # drafted what the next step verifies
@@ -118,7 +97,7 @@ class Governor:
         self._idled = False  # nothing was in the air for a while before this step
         self._flight: Flight | None = None  # the step launched last
         self._landed: Flight | None = None  # the step whose outcome came last
-        self._running = self._waiting = 0
+        self._running = 0
         self._last_landing = 0.0
 
     # The hot path, in the engine's thread.
@@ -133,37 +112,13 @@ class Governor:
         """
         depth = self.depth(batch, load)
         orders = self.book.orders
-        if self.retired or orders.pinned is not None or orders.mode not in _GOVERNING:
+        if self.retired or orders.pinned is not None or orders.mode not in GOVERNING:
             return Plan(depth)
         started, worked = time.perf_counter_ns(), time.thread_time_ns()
-        plan = self._plan(depth, step, orders)
+        plan = self.deciding.plan(depth, step, orders, self._drafted, self._flight)
         worked = time.thread_time_ns() - worked
-        self._meters.planned(time.perf_counter_ns() - started, worked)
+        self.meters.planned(time.perf_counter_ns() - started, worked)
         return plan
-
-    def _plan(self, depth: int, step: Step, orders: Orders) -> Plan:
-        """The plan of a step at a depth, by whoever decides."""
-        # What is verified in this step was drafted by this interval.
-        drafted = self._drafted
-        cut = drafted is not None and drafted.decision.reason in _DECIDED
-        context = self._flight.mean_context if self._flight else 0.0
-        if orders.policy is not None:
-            return Plan(depth, self._verified(orders.policy, step, context) if cut else None)
-        if orders.runner is None:
-            return Plan(depth)
-        snapshot = orders.runner.snapshot
-        cut = cut and snapshot.meta.linear
-        return self.planner.plan(depth, step, snapshot.structure, orders.speed, context, cut)
-
-    def _verified(self, policy: LivePolicy, step: Step, context: float) -> list[int] | None:
-        """What a policy of the catalogue has verified of each request; None for everything."""
-        if not policy.verifies:
-            return None
-        try:
-            return self.planner.verified_by(policy, step, context)
-        except PolicyError as e:
-            self.book.refuse(str(e))
-            return None
 
     def depth(self, batch: int, load: Callable[[], Load]) -> int:
         """The depth to draft in the step about to be scheduled.
@@ -176,14 +131,14 @@ class Governor:
         orders = self.book.orders
         self._running = batch
         if self.retired or orders.mode is Mode.OFF:
-            self._current = self._ready = None
-            return self._static(orders)
+            self._forget()
+            return self.deciding.static(orders)
         ready = self._ready
         if orders.serial != self._serial or (ready is None and self._is_overdue()):
             ready = self._decide(batch, load(), orders)
         if ready is not None:
             self._begin(ready)
-            self._meters.decided(time.perf_counter_ns() - started)
+            self.meters.decided(time.perf_counter_ns() - started)
         self._steps += 1
         assert self._current is not None
         return self._current.decision.applied
@@ -208,7 +163,7 @@ class Governor:
             return
         started = time.perf_counter_ns()
         self._ready = self._decide(batch, load(), orders)
-        self._meters.prepared(time.perf_counter_ns() - started)
+        self.meters.prepared(time.perf_counter_ns() - started)
 
     def launch(self, flight: Flight, depth: int) -> None:
         """A step was scheduled: what it verifies was drafted by the step before."""
@@ -247,8 +202,10 @@ class Governor:
         self._last_landing = landed
         self._landed = flight
         interval = flight.interval
-        self._meters.step(flight, seconds, emitted, finished)
+        self.meters.step(flight, seconds, emitted, finished)
         self.planner.landed(flight, seconds)
+        if self.deciding.times is not None:
+            self.deciding.times.landed(flight, seconds)
         if interval is None:
             return
         self.drafts.verified(interval.counts, verifications)
@@ -258,7 +215,7 @@ class Governor:
 
     def admit(self, arguments: dict[str, object] | None) -> RequestState:
         """A new request, with its ``vllm_xargs``."""
-        self._meters.arrivals += 1
+        self.meters.arrivals += 1
         state = self.hints.state(arguments)
         self.planner.hurried |= state.slo is not NO_SLO
         return state
@@ -279,7 +236,8 @@ class Governor:
         """Something of ours failed; the engine goes on, after a few faults without us."""
         self.faults += 1
         self.last_fault = f"{type(error).__name__}: {error}"
-        self._current = self._ready = self._drafted = None
+        self._forget()
+        self._drafted = None
         if self.faults <= FAULT_LIMIT:
             log.exception("governor fault %d", self.faults, exc_info=error)
         if self.faults == FAULT_LIMIT:
@@ -288,63 +246,12 @@ class Governor:
 
     def beat(self) -> Beat:
         """The state now; may be called from any thread."""
-        orders = self.book.orders
-        p50, p99 = self._meters.decide_us()
-        prepare_p50, prepare_p99 = self._meters.prepare_us()
-        plan_p50, plan_p99 = self._meters.plan_us()
-        plan_cpu_p50, plan_cpu_p99 = self._meters.plan_cpu_us()
-        brier, ece = self.drafts.calibration.overall()
-        current = self._current
         idle = self._is_idle(time.perf_counter())
-        return Beat(
-            info=_with_classes(self.info, self.hints.names.padded()),
-            at=time.time(),
-            mode=orders.mode,
-            speed=orders.speed,
-            depth=current.decision.applied if current else self._static(orders),
-            version=orders.version,
-            pin=orders.pin.number if orders.pin and orders.pinned is not None else 0,
-            running=0 if idle else self._running,
-            waiting=0 if idle else self._waiting,
-            decisions=self.decisions,
-            dropped=self.dropped,
-            refused=self.book.refused,
-            faults=self.faults,
-            last_fault=self.last_fault or self.book.last_refusal,
-            decide_us_p50=p50,
-            decide_us_p99=p99,
-            prepare_us_p50=prepare_p50,
-            prepare_us_p99=prepare_p99,
-            plan_us_p50=plan_p50,
-            plan_us_p99=plan_p99,
-            plan_cpu_us_p50=plan_cpu_p50,
-            plan_cpu_us_p99=plan_cpu_p99,
-            policy=orders.policy_name,
-            totals=copy(self._meters.totals),
-            survival_brier=brier,
-            survival_ece=ece,
-            guard=self._guard_state(orders),
-            ignored=self.hints.ignored,
-            last_ignored=self.hints.last_ignored,
-            slo=self.attainment.counts(),
-            drafters=self.drafters.beats(),
-        )
-
-    def _guard_state(self, orders: Orders) -> GuardState:
-        if self.guard is None:
-            return GuardState()
-        return self.guard.state(self._is_guarded(orders), time.perf_counter())
-
-    def _is_guarded(self, orders: Orders) -> bool:
-        """Whether the guard may act: a snapshot decides, by the losses that the guard measures."""
-        return self.guard is not None and _deciding(orders) is not None
+        return report(self, self._current, 0 if idle else self._running, idle)
 
     def _is_idle(self, now: float) -> bool:
         """Whether nothing is in the air, for a while now."""
         return self._flight is self._landed and now - self._last_landing > _IDLE
-
-    def _static(self, orders: Orders) -> int:
-        return self.info.static_depth if orders.pinned is None else orders.pinned
 
     def _is_overdue(self) -> bool:
         """Whether a decision cannot wait to be prepared."""
@@ -360,102 +267,35 @@ class Governor:
 
     def _decide(self, batch: int, load: Load, orders: Orders) -> Interval:
         """The interval that is to follow."""
-        before = self._current
-        observation = self._observe(batch, load, orders, time.perf_counter())
-        action, propensity, reason = self._choose(observation, orders)
-        applied = self._static(orders) if orders.mode in _WATCHING else action
+        if self.chooser is not None and orders.serial != self._serial:
+            self.chooser.set(orders.drafter)
         self._batch, self._serial = batch, orders.serial
-        decision = Decision(
-            number=self.decisions + 1,
-            at=time.time(),
-            observation=_PACK(*observation),
-            action=action,
-            applied=applied,
-            propensity=propensity,
-            version=orders.version,
-            speed=observation[-1],
-            reason=reason,
-            pin=orders.pin.number if orders.pin and orders.pinned is not None else 0,
-        )
-        switched = before is not None and before.decision.applied != applied
-        learns = reason in _DECIDED and orders.mode is not Mode.FREEZE
-        interval = Interval(decision, switched, orders.policy if learns else None)
-        if self.guard is not None:
-            prices = orders.runner.snapshot.meta.prices if orders.runner else self._prices
-            guarded = self._is_guarded(orders)
-            interval.stake = self.guard.stake(batch, decision.speed, prices, guarded)
-        return interval
+        number = self.decisions + 1
+        moment = Moment(number, batch, load, self._flight, self._current)
+        return self.deciding.decide(moment, orders)
+
+    def _forget(self) -> None:
+        """Nothing is decided any more."""
+        self._current = self._ready = None
+        if self.chooser is not None:
+            self.chooser.choice = None
 
     def _begin(self, interval: Interval) -> None:
         """Put an interval in force; the one before it is over."""
         if self._current is not None:
             self._current.following = interval.decision.observation
         self._current, self._ready = interval, None
+        if self.chooser is not None:
+            self.chooser.choice = interval.choice
         self._steps = 0
         self.decisions += 1
-
-    def _choose(self, observation: list[float], orders: Orders) -> tuple[int, float, Reason]:
-        if orders.pinned is not None:
-            return orders.pinned, 1.0, Reason.PINNED
-        chooser = orders.chooser
-        if chooser is None or orders.mode is Mode.OBSERVE:
-            return self.info.static_depth, 1.0, Reason.STATIC
-        guard = self.guard if self._is_guarded(orders) else None
-        held = guard.held(time.perf_counter()) if guard is not None else None
-        if held is not None:
-            return held, 1.0, Reason.GUARD
-        explore = orders.mode is not Mode.FREEZE and (guard is None or guard.may_explore())
-        try:
-            choice = chooser.act(observation, self._rng, explore)
-            if guard is None or orders.runner is None:
-                return choice
-            static = orders.runner.probability(self.info.static_depth)
-            return guard.mix(choice, orders.runner.explored, static, self._rng)
-        except (SnapshotError, PolicyError) as e:
-            self.book.refuse(str(e))
-            return self.info.static_depth, 1.0, Reason.FALLBACK
-
-    def _observe(self, batch: int, load: Load, orders: Orders, now: float) -> list[float]:
-        """The observation, raw, in the order of ``DEPTH_SPACE``."""
-        flight = self._flight
-        requests = flight.requests if flight is not None else {}
-        share, speed = _shares(requests, orders.speed)
-        decoding = len(requests) or 1
-        arrivals, step_ms, per_request, prefill = self._meters.read(now)
-        self._waiting = load.waiting
-        return [
-            batch,
-            load.waiting,
-            load.kv_usage,
-            flight.mean_context if flight else 0.0,
-            prefill,
-            per_request,
-            arrivals,
-            step_ms,
-            flight.remaining / decoding if flight else 0.0,
-            self.planner.slack,
-            self._current.decision.applied if self._current else self.info.static_depth,
-            *self.drafts.observe(requests.values(), share, self._thresholds(orders)),
-            speed,
-        ]
-
-    def _thresholds(self, orders: Orders) -> Floats | float:
-        """Hope from which on the drafts of running requests are verified; 0 for all of them."""
-        flight, snapshot = self._flight, _deciding(orders)
-        if flight is None or not flight.requests or snapshot is None:
-            return 0.0
-        states = list(flight.requests.values())
-        depth = self._current.decision.applied if self._current else self.info.static_depth
-        return self.planner.thresholds(
-            states, snapshot.structure, orders.speed, depth, flight.mean_context
-        )
 
     def _report(self, interval: Interval) -> None:
         """Send an interval that is complete and taught something."""
         if not interval.complete:
             return
         self.drafts.add(interval.counts)
-        self.drafters.settle()
+        self.drafters.count()
         if not interval.request_steps or not interval.following:
             return
         outcome = interval.outcome()
@@ -469,41 +309,3 @@ class Governor:
                 interval.policy.learn(transition.decision, transition.outcome)
             except PolicyError as e:
                 self.book.refuse(str(e))
-
-
-def _deciding(orders: Orders) -> Snapshot | None:
-    """The snapshot that decides, by losses that are linear in latency and cost; None if none."""
-    if (
-        orders.mode not in _GOVERNING
-        or orders.pinned is not None
-        or orders.policy is not None
-        or orders.runner is None
-        or not orders.runner.snapshot.meta.linear
-    ):
-        return None
-    return orders.runner.snapshot
-
-
-def _shares(requests: dict[str, RequestState], knob: float) -> tuple[list[float], float]:
-    """Share of each class in a batch, and the mean of the requests' speeds."""
-    share = [0.0] * CLASSES
-    if not requests:
-        share[0] = 1.0
-        return share, knob
-    speed = 0.0
-    weight = 1.0 / len(requests)
-    for state in requests.values():
-        share[state.slot] += weight
-        speed += knob if state.speed is None else state.speed
-    return share, min(max(speed * weight, 0.0), 1.0)
-
-
-def _with_classes(info: EngineInfo, classes: tuple[str, ...]) -> EngineInfo:
-    """The same engine, with the class names of now."""
-    return msgspec.structs.replace(info, classes=classes)
-
-
-_WATCHING: Final = (Mode.OBSERVE, Mode.SHADOW)
-_DECIDED: Final = (Reason.POLICY, Reason.EXPLORE)
-_GOVERNING: Final = (Mode.APPLY, Mode.FREEZE)
-_PACK: Final = Struct(f"<{DEPTH_SPACE.size}f").pack

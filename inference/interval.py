@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import accumulate
-
 from ..policies.spaces import MAX_DEPTH
 from ..policies.transition import Decision, Outcome
 from ..policies.verified import Verified
+from .drafter_choice import Choice
+from .flight import Flight
 from .guard_state import Stake
 from .live_policy import LivePolicy
-from .requests import RequestState
 
 
 class Interval:
@@ -23,6 +21,7 @@ class Interval:
 
     __slots__ = (
         "checked",
+        "choice",
         "closed",
         "context",
         "counts",
@@ -49,6 +48,7 @@ class Interval:
     ) -> None:
         self.decision = decision
         self.policy = policy  # to be told what came of it
+        self.choice: Choice | None = None  # of drafters; None for the default
         self.switched = switched
         self.closed = False
         self.following = b""
@@ -79,7 +79,7 @@ class Interval:
         self.request_seconds += seconds * decoding
         self.request_steps += decoding
         self.emitted += emitted
-        self.drafted += flight.depth * decoding
+        self.drafted += flight.depth * flight.drafting
         self.verified += flight.verified
         for j, requests in enumerate(flight.checked):
             self.checked[j] += requests
@@ -106,75 +106,3 @@ class Interval:
             accepted=accepted,
             switched=self.switched,
         )
-
-
-class Flight:
-    """One engine step between its scheduling and its outcome.
-
-    Attributes:
-        interval: the one whose drafts this step verifies; None at the start.
-        launched: when it was scheduled, seconds of ``time.perf_counter``.
-        depth: what is drafted in this step, for the next one.
-        requests: states of the decoding requests by id.
-        checked: per position 1..MAX_DEPTH, those of which it is verified.
-        verified: positions verified for them, drafts and bonus.
-        prefill: prompt tokens in this step.
-        context: cached tokens of the decoding requests.
-        remaining: tokens that they may yet emit.
-    """
-
-    __slots__ = (
-        "checked",
-        "context",
-        "depth",
-        "interval",
-        "launched",
-        "prefill",
-        "remaining",
-        "requests",
-        "verified",
-    )
-
-    def __init__(
-        self,
-        requests: dict[str, RequestState],
-        checked: Sequence[int],
-        prefill: int,
-        context: int,
-        remaining: int,
-    ) -> None:
-        self.requests = requests
-        self.checked = checked
-        self.verified = len(requests) + sum(checked)
-        self.prefill = prefill
-        self.context = context
-        self.remaining = remaining
-        self.interval: Interval | None = None
-        self.launched = 0.0
-        self.depth = 0
-
-    def correct(self, lengths: Sequence[int]) -> None:
-        """Say what was verified, where it turned out to be less than what was scheduled.
-
-        Args:
-            lengths: drafts verified of each decoding request.
-        """
-        counts = [0] * (MAX_DEPTH + 1)
-        for length in lengths:
-            counts[length] += 1
-        self.checked = checked_of(counts)
-        self.verified = len(self.requests) + sum(lengths)
-
-    @property
-    def mean_context(self) -> float:
-        """Cached tokens of a decoding request, mean; 0 without any."""
-        return self.context / (len(self.requests) or 1)
-
-
-def checked_of(lengths: Sequence[int]) -> list[int]:
-    """How many requests verify each position 1..MAX_DEPTH.
-
-    Args:
-        lengths: how many requests verify 0, 1, ... MAX_DEPTH drafts.
-    """
-    return list(accumulate(lengths[:0:-1]))[::-1]

@@ -16,6 +16,7 @@ from .address import Address
 from .curve import ENGINE, SERVER, load_pair, load_public, secure_client
 from .reports import FromEngine
 from .wire import (
+    TOPIC_DRAFTER,
     TOPIC_KNOB,
     TOPIC_MODE,
     TOPIC_PIN,
@@ -115,7 +116,8 @@ class Link:
         socket = self._context.socket(zmq.SUB)
         secure_client(socket, self._keys)
         own = self.name.encode()
-        mine = (TOPIC_MODE + own, TOPIC_PIN + own, TOPIC_POLICY + own)
+        topics = (TOPIC_MODE, TOPIC_PIN, TOPIC_POLICY, TOPIC_DRAFTER)
+        mine = tuple(topic + own for topic in topics)
         for topic in (self._topic, TOPIC_KNOB, *mine):
             socket.setsockopt(zmq.SUBSCRIBE, topic)
         socket.connect(self.address.broadcast)

@@ -10,7 +10,7 @@ import numpy as np
 from .reports import Totals
 
 if TYPE_CHECKING:
-    from .interval import Flight
+    from .flight import Flight
 
 
 class Meters:

@@ -10,9 +10,10 @@ from typing import Any, Generic, TypeVar
 from ..policies.runner import Runner
 from ..policies.snapshot import Snapshot, SnapshotError
 from ..policies.spaces import check_depth, check_speed
+from .drafters.catalogue import check_choice
 from .live_policy import KeptPolicies, LivePolicy
 from .reports import LEARNED, EngineInfo, Mode
-from .wire import Knob, Pin, SetMode, UsePolicy
+from .wire import Knob, Pin, SetMode, UseDrafter, UsePolicy
 
 log = logging.getLogger("flyball")
 
@@ -61,7 +62,7 @@ class Book(ABC, Generic[_Standing]):
         try:
             if isinstance(order, Knob):
                 self._change(speed=check_speed(order.speed))
-            elif isinstance(order, SetMode | Pin | UsePolicy):
+            elif isinstance(order, SetMode | Pin | UsePolicy | UseDrafter):
                 if order.engine == self._name:
                     self._own(order)
             else:
@@ -99,7 +100,9 @@ class Book(ABC, Generic[_Standing]):
             ValueError: saying what it may be.
         """
 
-    def _own(self, order: SetMode | Pin | UsePolicy) -> None:
+    def _own(self, order: SetMode | Pin | UsePolicy | UseDrafter) -> None:
+        if isinstance(order, UseDrafter):
+            raise ValueError(f"{self._name} has no drafters")
         if isinstance(order, SetMode):
             self._change(mode=order.mode)
         elif isinstance(order, UsePolicy):
@@ -121,10 +124,12 @@ class Orders(Standing):
     Attributes:
         runner: the snapshot, ready to run.
         policy: a policy of the catalogue that decides instead of it, if one does.
+        drafter: who drafts, as the operator says; None for what the engine was started with.
     """
 
     runner: Runner | None = None
     policy: LivePolicy | None = None
+    drafter: str | None = None
 
     @property
     def version(self) -> int:
@@ -168,6 +173,14 @@ class OrderBook(Book[Orders]):
 
     def _policy(self, spec: str) -> LivePolicy | None:
         return self._policies.get(spec)
+
+    def _own(self, order: SetMode | Pin | UsePolicy | UseDrafter) -> None:
+        if isinstance(order, UseDrafter):
+            if order.drafter is not None:
+                check_choice(order.drafter, self._info.offered)
+            self._change(drafter=order.drafter)
+        else:
+            super()._own(order)
 
     def _check_pin(self, value: int) -> None:
         check_depth(value, self._info.k_max)

@@ -22,7 +22,9 @@ from ..policies.step_time import FEATURES
 from ..policies.structure import Structure
 from ..policies.survival import SurvivalEstimator
 from ..policies.transition import Floats
-from .interval import Flight
+from .drafter_records import DrafterRecords
+from .drafters.catalogue import DRAFT
+from .flight import Flight
 from .live_policy import LivePolicy
 from .plan import Plan, Step
 from .requests import RequestState
@@ -49,16 +51,18 @@ class Planner:
 
     Args:
         estimator: of its drafter.
+        records: of its drafters, where there are several.
 
     Attributes:
         hurried: whether any request ever had objectives: nobody is put before another until then.
         slack: mean seconds that requests with objectives have over, those below zero owed.
     """
 
-    def __init__(self, estimator: SurvivalEstimator) -> None:
+    def __init__(self, estimator: SurvivalEstimator, records: DrafterRecords | None = None) -> None:
         self.hurried = False
         self.slack = 0.0
         self._estimator = estimator
+        self._records = records
         self._given_up = False  # whether any objective was, at the last step
         self._rate = 1.0
         self._length = LENGTH
@@ -108,7 +112,6 @@ class Planner:
             return Plan(depth, order=order)
         pace, credit = self._slack(states, now)
         lengths = np.empty(len(states), np.int64)
-        coefficients = structure.coefficients
         survival, hope = self._outlook(states)
         deeper, self._rate, seconds, limit = allocate(
             survival,
@@ -117,16 +120,20 @@ class Planner:
             np.array([speed if s.speed is None else s.speed for s in states]),
             pace,
             credit,
-            _seconds(coefficients.tolist(), len(states), context),
-            structure.factors(len(states)),
+            *self._costs(states, structure, context),
             _prices(structure),
             depth,
             self._rate,
             lengths,
         )
+        if self._records is not None:
+            # The others end their drafts themselves where they are not worth it any more; of those
+            # that are there, a position is likelier accepted than of those that they may make.
+            others = [state.drafter not in ("", DRAFT) for state in states]
+            lengths = np.where(others, step.drafted, lengths)
         tokens = None
         if limit < math.inf:
-            per_token = max(float(coefficients[_PREFILL]), _INSTANT)
+            per_token = max(float(structure.coefficients[_PREFILL]), _INSTANT)
             tokens = prompt_tokens(limit, seconds, per_token, self._pressure, _ANY)
         if not cut:
             return Plan(depth, None, tokens, order)
@@ -179,11 +186,24 @@ class Planner:
 
     def _outlook(self, states: Sequence[RequestState]) -> Floats:
         """Survival and hope of each, shape (2, n, MAX_DEPTH)."""
+        if self._records is not None:
+            return self._records.outlook(states)
         for state in states:
             if not state.tried:
                 state.read(self._estimator)
         slots = np.array([s.slot for s in states], np.int64)
         return outlook(self._estimator.tables, slots, np.array([s.frailty for s in states]))
+
+    def _costs(
+        self, states: Sequence[RequestState], structure: Structure, context: float
+    ) -> tuple[Floats, Floats]:
+        """Seconds and factors as ``allocate`` takes them; a model that drafts for none is free."""
+        seconds = _seconds(structure.coefficients.tolist(), len(states), context)
+        factors = structure.factors(len(states))
+        if self._records is not None and all(s.drafter not in ("", DRAFT) for s in states):
+            seconds[1] = 0.0
+            factors = np.full_like(factors, factors[0])
+        return seconds, factors
 
     def _slack(self, states: Sequence[RequestState], now: float) -> tuple[Floats, Floats]:
         """Pace and credit of each; notes which objectives are given up."""

@@ -44,6 +44,8 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
         dtype: of the target's weights.
         versions: of flyball, vLLM and torch.
         classes: names of the request classes in their slots; "" for a free one.
+        offered: names of the drafters that requests may have; empty where vLLM's own is the only
+            one.
     """
 
     engine: str
@@ -55,6 +57,7 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
     dtype: str = ""
     versions: dict[str, str] = {}
     classes: tuple[str, ...] = ()
+    offered: tuple[str, ...] = ()
 
 
 class Report(msgspec.Struct, frozen=True, tag="report", tag_field="kind"):
@@ -144,6 +147,8 @@ class Beat(msgspec.Struct, frozen=True, tag="beat", tag_field="kind", kw_only=Tr
         last_ignored: why the latest of them was not, for people.
         slo: what became of requests with objectives, since start, by SLO class; "" for none.
         drafters: how each drafter fares, by its name; empty where vLLM's own is the only one.
+        drafter: who drafts for requests that ask for nobody: one of them, ``learned``, or
+            ``random``; "" where there is no choice.
     """
 
     info: EngineInfo
@@ -177,6 +182,7 @@ class Beat(msgspec.Struct, frozen=True, tag="beat", tag_field="kind", kw_only=Tr
     last_ignored: str = ""
     slo: dict[str, Attained] = {}
     drafters: dict[str, DrafterBeat] = {}
+    drafter: str = ""
     schema: int = SCHEMA
 
 

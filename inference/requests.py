@@ -9,9 +9,9 @@ from typing import Final
 
 from ..policies.slo import DEFAULT_CLASSES, NO_SLO, Slo, SloClasses, SloError, show
 from ..policies.spaces import BEHAVIOURS, CLASSES, check_speed
-from ..policies.survival import SurvivalEstimator
 from .attainment import lost, missed
 from .drafters.drafter import Owner
+from .history import History
 from .objectives import ARGUMENTS, resolve
 
 CLASS_HINT: Final = "flyball_class"
@@ -27,40 +27,12 @@ NAMED: Final = CLASSES - len(BEHAVIOURS)
 LONGEST_NAME: Final = 256
 """Characters of a tenant's or a session's name. A longer one is not cut: two could be one then."""
 
-FRESH, HARD, MIXED, EASY = range(len(BEHAVIOURS))
-"""Slots of the behaviours."""
 
-HISTORY: Final = 0.9
-"""Weight of a request's own past, per draft: its evidence halves in about seven. Of 0.8 to 0.98,
-what predicted the embedded models' own drafts best."""
-
-ENOUGH: Final = 6.0
-"""Drafted positions, decayed, after which a request's behaviour is told."""
-
-MIXED_FROM: Final = 0.6
-"""Share of drafted positions accepted from which a request is mixed; below, it is hard."""
-
-EASY_FROM: Final = 0.85
-"""The same from which it is easy."""
-
-
-def behaviour(rate: float) -> int:
-    """The slot of requests of whose drafted positions such a share is accepted."""
-    return EASY if rate >= EASY_FROM else MIXED if rate >= MIXED_FROM else HARD
-
-
-class RequestState:
-    """One request: its slot when it names a class, its speed, its recent drafts.
+class RequestState(History):
+    """One request: its speed, its objectives, whose it is, and how its drafts fared lately.
 
     Attributes:
-        named: slot of the class it names, or None.
         speed: speed it asks for, or None for the knob's.
-        slot: the class it counts in: the one it names, else the one it behaves like.
-        tried: drafted positions verified lately, decayed.
-        accepted: those of them that were accepted, decayed.
-        expected: rejections that its class's table expected at the positions tried, decayed.
-        deviation: of its history from those of its class (``FrailtyEstimator.of``).
-        frailty: multiplier on its class's hazards.
         arrived: when the engine was given it, seconds of ``time.perf_counter``.
         first: when its first token came; NaN before.
         last: when its latest token came; NaN before.
@@ -74,23 +46,17 @@ class RequestState:
             kept from every drafter that remembers.
         wanted: the drafter that it asks for; "" for none in particular.
         drafter: who drafts for it in the step that was scheduled last; "" before the first.
+        histories: how each drafter's drafts for it fared, where there are several.
     """
 
     __slots__ = (
-        *("accepted", "arrived", "deviation", "emitted", "expected", "first", "frailty"),
-        *("last", "promised", "missed", "named", "open_ended", "slo", "slot", "speed", "tried"),
-        *("drafter", "owner", "wanted"),
+        *("arrived", "drafter", "emitted", "first", "histories", "last", "missed", "open_ended"),
+        *("owner", "promised", "slo", "speed", "wanted"),
     )
 
     def __init__(self, named: int | None, speed: float | None, slo: Slo = NO_SLO) -> None:
-        self.named = named
+        super().__init__(named)
         self.speed = speed
-        self.slot = FRESH if named is None else named
-        self.tried = 0.0
-        self.accepted = 0.0
-        self.expected = 0.0
-        self.deviation = 0.0
-        self.frailty = 1.0
         self.arrived = time.perf_counter()
         self.first = self.last = math.nan
         self.emitted = 0
@@ -100,6 +66,7 @@ class RequestState:
         self.open_ended = False
         self.owner: Owner | None = Owner()
         self.wanted = self.drafter = ""
+        self.histories: dict[str, History] = {}
 
     def emit(self, tokens: int, at: float) -> None:
         """Output tokens came, at least one.
@@ -113,42 +80,17 @@ class RequestState:
         self.last = at
         self.emitted += tokens
 
+    def history(self, drafter: str) -> History:
+        """How one drafter's drafts for it fared; a new one the first time."""
+        found = self.histories.get(drafter)
+        if found is None:
+            found = self.histories[drafter] = History(self.named)
+        return found
+
     def lost(self) -> str:
         """Objectives given up or missed so far, joined by ``+``; "" for none."""
         names = missed(self.slo, self.arrived, self.first, self.last, self.emitted)
         return lost(names, self.missed)
-
-    def verified(self, tried: int, accepted: int, estimator: SurvivalEstimator) -> None:
-        """Learn from one verification.
-
-        Args:
-            tried: positions tried, at least one.
-            accepted: those accepted, ``tried`` or one less.
-            estimator: of the drafter.
-        """
-        expected = estimator.expected
-        self.tried = self.tried * HISTORY + tried
-        self.accepted = self.accepted * HISTORY + accepted
-        self.expected = self.expected * HISTORY + expected[self.slot][tried]
-        if self.named is None and self.tried >= ENOUGH:
-            slot = behaviour(self.accepted / self.tried)
-            if slot != self.slot:
-                # Its history, measured by the class it joins.
-                self.expected *= expected[slot][tried] / expected[self.slot][tried]
-                self.slot = slot
-        self.read(estimator)
-
-    def read(self, estimator: SurvivalEstimator) -> None:
-        """Tell the frailty from the history.
-
-        That it is empty tells something, too: verifications in the fresh class are mostly of
-        requests that stay there because they are rejected early; one that comes is easier.
-
-        Args:
-            estimator: of the drafter.
-        """
-        rejected = self.tried - self.accepted
-        self.deviation, self.frailty = estimator.frailties.of(self.slot, rejected, self.expected)
 
 
 class ClassNames:

@@ -2,9 +2,9 @@
 
 One address names a controller. From its port P: engines PUSH ``Report`` and ``Beat`` to P, and
 planners of agents ``PlanReport`` and ``PlanBeat``; the controller PUBlishes snapshots' bytes,
-``Knob``, ``SetMode``, ``UsePolicy`` and ``Pin`` on P + 1 (XPUB, every topic's last value resent to
-late joiners), each as two frames, topic and payload; commands go to P + 2 (ROUTER / DEALER), and
-every one is answered. Messages are MessagePack, each with a schema number; weights are
+``Knob``, ``SetMode``, ``UsePolicy``, ``UseDrafter`` and ``Pin`` on P + 1 (XPUB, every topic's last
+value resent to late joiners), each as two frames, topic and payload; commands go to P + 2 (ROUTER /
+DEALER), and every one is answered. Messages are MessagePack, each with a schema number; weights are
 safetensors. Never pickle.
 """
 
@@ -24,6 +24,7 @@ TOPIC_KNOB: Final = b"knob"
 TOPIC_MODE: Final = b"mode/"
 TOPIC_PIN: Final = b"pin/"
 TOPIC_POLICY: Final = b"policy/"
+TOPIC_DRAFTER: Final = b"drafter/"
 
 
 class Knob(msgspec.Struct, frozen=True, tag="knob", tag_field="kind"):
@@ -63,6 +64,17 @@ class UsePolicy(msgspec.Struct, frozen=True, tag="policy", tag_field="kind"):
     schema: int = SCHEMA
 
 
+class UseDrafter(msgspec.Struct, frozen=True, tag="drafter", tag_field="kind"):
+    """Who drafts for an engine's requests that ask for nobody in particular.
+
+    One of its drafters, ``learned`` or ``random``; None for what the engine was started with.
+    """
+
+    engine: str
+    drafter: str | None
+    schema: int = SCHEMA
+
+
 class Command(msgspec.Struct, frozen=True, tag="command", tag_field="kind"):
     """A request to the controller; ``call`` is echoed in the reply."""
 
@@ -81,7 +93,7 @@ class Reply(msgspec.Struct, frozen=True, tag="reply", tag_field="kind"):
     schema: int = SCHEMA
 
 
-FromController = Knob | SetMode | Pin | UsePolicy
+FromController = Knob | SetMode | Pin | UsePolicy | UseDrafter
 
 
 class WireError(ValueError):

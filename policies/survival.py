@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import NormalDist
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 
@@ -42,19 +42,19 @@ class SurvivalEstimator:
         frailties: what a request's own history tells, by class.
     """
 
-    MEMORY: Final = 0.97
+    MEMORY: ClassVar[float] = 0.97
     """Weight of the past, per interval."""
 
     PRIOR: Final = 4.0
     """Strength of an estimate's prior: as much as this many positions tried."""
 
-    START: Final = 0.7
+    START: ClassVar[float] = 0.7
     """Acceptance before anything was verified."""
 
-    USUAL_MEMORY: Final = 0.999
+    USUAL_MEMORY: ClassVar[float] = 0.999
     """Weight of the past of what is usual, per interval in which something was drafted."""
 
-    USUAL_PRIOR: Final = 40.0
+    USUAL_PRIOR: ClassVar[float] = 40.0
     """Strength of ``START`` in what is usual: as much as this many first positions tried."""
 
     ROUNDS: Final = 2

@@ -45,6 +45,9 @@ class Decision(msgspec.Struct, frozen=True, array_like=True):
         speed: the knob as the decision saw it, in [0, 1].
         reason: why.
         pin: number of the pin that set the depth; 0 where none did.
+        drafters: share of the requests that each drafter was chosen for, by name, where there are
+            several and the choice is learned. Under mode shadow they are not those that draft.
+        tried: the one of them that was chosen to learn how it fares; "" for none.
     """
 
     number: int
@@ -57,6 +60,8 @@ class Decision(msgspec.Struct, frozen=True, array_like=True):
     speed: float
     reason: Reason
     pin: int = 0
+    drafters: dict[str, float] = {}
+    tried: str = ""
 
     def vector(self) -> Array:
         """The observation, shape (DEPTH_SPACE.size,)."""
@@ -128,6 +133,9 @@ def check_transition(transition: Transition) -> None:
         raise ValueError(f"depths must be in [0, {MAX_DEPTH}]")
     if not (0.0 < decision.propensity <= 1.0 and 0.0 <= decision.speed <= 1.0):
         raise ValueError("propensity must be in (0, 1] and speed in [0, 1]")
+    shares = decision.drafters.values()
+    if len(shares) > _MOST_DRAFTERS or any(not 0.0 <= share <= 1.0 + 1e-6 for share in shares):
+        raise ValueError(f"shares of drafters must be in [0, 1], of {_MOST_DRAFTERS} at most")
     _check_outcome(outcome)
 
 
@@ -151,6 +159,7 @@ def _check_outcome(outcome: Outcome) -> None:
 
 
 _GREATEST = 1 << 40
+_MOST_DRAFTERS = 32
 _COUNTS = (
     "steps",
     "request_steps",

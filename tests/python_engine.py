@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from math import exp
 
 import numpy as np
-from flyball.inference.governor import Governor, Load
-from flyball.inference.interval import Flight
+from flyball.inference.flight import Flight
+from flyball.inference.governor import Governor
+from flyball.inference.moment import Load
 from flyball.inference.orders import Orders
 from flyball.inference.reports import EngineInfo
 from flyball.inference.requests import RequestState
@@ -44,13 +45,14 @@ class Scripted(Governor):
             parameter_ratio=settings.parameter_ratio,
         )
         super().__init__(info, self.keep, Orders(), settings.interval)
+        self.deciding._choose = self.choose  # type: ignore[method-assign]
 
     def keep(self, transition: Transition) -> bool:
         self.sent.append(transition)
         return True
 
-    def _choose(self, observation: list[float], orders: Orders) -> tuple[int, float, Reason]:
-        return self.script.pop(0), 1.0, Reason.PINNED
+    def choose(self, *_: object) -> tuple[tuple[int, float, Reason], None]:
+        return (self.script.pop(0), 1.0, Reason.PINNED), None
 
 
 @dataclass

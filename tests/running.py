@@ -84,7 +84,7 @@ class Peer:
         self.push = self.context.socket(zmq.PUSH)
         self.push.connect(address.reports)
         self.orders = self.context.socket(zmq.SUB)
-        own = (f"{kind}/{engine}" for kind in ("mode", "policy", "pin"))
+        own = (f"{kind}/{engine}" for kind in ("mode", "policy", "drafter", "pin"))
         for topic in topics or (b"snapshot", b"knob", *own):
             self.orders.subscribe(topic)
         self.orders.connect(address.broadcast)

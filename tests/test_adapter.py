@@ -18,8 +18,8 @@ from flyball.inference.drafters.drafter import Owner
 from flyball.inference.drafters.exchange import ASSIGNMENT, DRAFTED, Drafted
 from flyball.inference.drafters.pool import DrafterState
 from flyball.inference.drafters.scoring import Score
+from flyball.inference.flight import Flight
 from flyball.inference.governor import Governor
-from flyball.inference.interval import Flight
 from flyball.inference.plan import Plan
 from flyball.inference.reports import EngineInfo
 from flyball.inference.vllm.adapter import Adapter, Landing
@@ -279,20 +279,22 @@ def test_a_step_tells_who_drafts_and_whose_new_requests_are() -> None:
     seen.adapter._state("x").owner = Owner("t", "s")
     seen.adapter._state("y").owner = None
     step = output({"a": 1, "b": 1, "x": 5, "y": 5}, {}, ("x", "y"))
-    seen.adapter._assigner.assign(step)
+    flight = Flight({name: seen.adapter._state(name) for name in "ab"}, [0] * 8, 0, 0, 0)
+    seen.adapter._assigner.assign(flight, step)
+    assert flight.drafting == 1
     assignment = getattr(step, ASSIGNMENT)
     assert assignment.drafters == {"a": "draft", "b": "x", "x": "draft", "y": "draft"}
     assert assignment.owners == {"x": Owner("t", "s")}
     assert pickle.loads(pickle.dumps(step.flyball_assignment)) == assignment
     without = output({"a": 1}, {})
-    queue().adapter._assigner.assign(without)
+    queue().adapter._assigner.assign(flight, without)
     assert not hasattr(without, ASSIGNMENT)
 
 
 def test_placeholders_of_requests_that_nobody_drafted_for_are_taken_back() -> None:
     seen = offering()
     seen.adapter._state("b").wanted = NONE
-    seen.adapter._assigner.assign(output({"a": 1, "b": 1}, {}))
+    seen.adapter._assigner.assign(Flight({}, [0] * 8, 0, 0, 0), output({"a": 1, "b": 1}, {}))
     seen.begin(3)
     assert seen.drafts == [DRAFTS, [], [], DRAFTS]
 
@@ -305,12 +307,15 @@ def test_what_drafters_tell_is_counted_by_drafter_and_corrects_the_step() -> Non
         sampled_token_ids=[[1, 2], [3, 4]], req_id_to_index={"a": 0, "b": 1, "p": 0}
     )
     verified = {"a": ("x", 2), "b": ("draft", 3), "p": ("x", 0)}
-    setattr(result, DRAFTED, Drafted(verified, [Score("x", "b", 4, 4)], {"x": DrafterState(9)}))
+    told = Drafted(verified, [Score("x", "b", 4, 4)], {"x": DrafterState(9)}, passes=2)
+    told.asked, told.spent = {"a": 3, "b": 3, "p": 0}, {"x": (2, 1e-4)}
+    setattr(result, DRAFTED, told)
     step = output({"a": 4, "b": 4}, {"a": 3, "b": 3})
     assert seen.adapter._assigner.told(flight, step, result) == {"a": 2, "b": 3, "p": 0}
     assert (flight.checked[:4], flight.verified) == ([2, 2, 1, 0], 7)
+    assert (flight.passes, flight.spent) == (2, {"x": (2, 1e-4)})
     records = seen.adapter.governor.drafters
-    records.settle()
+    records.count()
     beats = seen.adapter.governor.beat().drafters
     assert (beats["x"].verified, beats["x"].accepted, beats["x"].asked) == (2, 1, 9)
     assert (beats["x"].scored_tokens, beats["x"].scored_accepted) == (4, 4)

@@ -21,9 +21,9 @@ def test_a_request_comes_before_a_pin_and_a_pin_before_the_default() -> None:
     chooser = DrafterChooser(OFFERED)
     requests = [state(), state("ngram"), state("none")]
     assert chooser.choose(requests) == ["draft", "ngram", "none"]
-    chooser.pin("none")
+    chooser.set("none")
     assert chooser.choose(requests) == ["none", "ngram", "none"]
-    chooser.pin(None)
+    chooser.set(None)
     assert chooser.choose(requests)[0] == "draft"
     assert DrafterChooser(OFFERED, "ngram").choose([state()]) == ["ngram"]
 
@@ -38,7 +38,7 @@ def test_what_is_not_offered_cannot_be_chosen() -> None:
     with pytest.raises(ValueError, match="'chain' is none of draft, ngram, none"):
         DrafterChooser(OFFERED, "chain")
     with pytest.raises(ValueError, match="'chain' is none of draft, ngram, none"):
-        DrafterChooser(OFFERED).pin("chain")
+        DrafterChooser(OFFERED).set("chain")
 
 
 def test_requests_say_whose_they_are_and_who_is_to_draft() -> None:

@@ -71,7 +71,7 @@ def test_the_command_line_starts_without_the_heavy_packages() -> None:
 
 def test_every_command_says_what_it_does(run: Run) -> None:
     commands = ("serve", "demo", "knob", "reward", "reward use", "status", "mode", "pin")
-    commands += ("policy", "policy use", "profile", "evaluate", "warm")
+    commands += ("drafter", "policy", "policy use", "profile", "evaluate", "warm")
     commands += ("controller", "keys", "models train", "models verify", "tensorboard", "bench")
     for command in commands:
         code, out, _ = run(*command.split(), "--help")
@@ -153,6 +153,10 @@ def test_mode_and_pin_reach_the_engine(run: Run, controller: ControllerUnderTest
         assert run("pin", "ordered", "--release")[0] == 0
         assert peer.order_on(b"pin/ordered").depth is None
         assert "DEPTH" in run.refused("pin", "ordered")
+        assert run("drafter", "ordered", "--release")[0] == 0
+        assert peer.order_on(b"drafter/ordered").drafter is None
+        assert "there is no choice" in run.refused("drafter", "ordered", "ngram")
+        assert "NAME" in run.refused("drafter", "ordered")
         assert "shadow" in run.refused("mode", "ordered", "turbo")
     assert "no engine 'nobody'" in run.refused("pin", "nobody", "1")
 

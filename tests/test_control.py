@@ -19,7 +19,7 @@ from flyball.controller.settings import LearnerSettings
 from flyball.controller.steps import LEASE
 from flyball.inference.address import Address
 from flyball.inference.reports import Mode, Report, Totals
-from flyball.inference.wire import Knob, Pin, SetMode, UsePolicy
+from flyball.inference.wire import Knob, Pin, SetMode, UseDrafter, UsePolicy
 from flyball.policies.transition import Transition
 from ports import free_ports
 from running import Peer, until
@@ -106,7 +106,7 @@ def test_a_bad_speed_is_refused_and_nothing_is_published(desk: Desk, speed: Any)
 
 def test_an_unknown_command_is_refused_with_those_there_are(desk: Desk) -> None:
     for name in ("launch", "_publish_all", "execute", "close"):
-        with pytest.raises(RefusedError, match="checkpoint, knob"):
+        with pytest.raises(RefusedError, match="checkpoint, drafter, knob"):
             desk.ask(name)
     with pytest.raises(RefusedError, match="unknown field"):
         desk.ask("status", verbose=True)
@@ -177,6 +177,24 @@ def test_pins_have_growing_numbers(desk: Desk) -> None:
     for depth in (7, -1, 2.5, "3", True):
         with pytest.raises(RefusedError):
             desk.ask("pin", engine="engine-0", depth=depth)
+
+
+def test_an_engine_is_told_who_drafts(desk: Desk) -> None:
+    offering = msgspec.structs.replace(INFO, offered=("draft", "ngram", "none"))
+    desk.control.hear(beat(offering))
+    for name in ("ngram", "learned", "random", "none"):
+        answer = desk.ask("drafter", engine="engine-0", drafter=name)
+        assert answer == {"engine": "engine-0", "drafter": name}
+        assert desk.last(b"drafter/engine-0") == UseDrafter("engine-0", name)
+    for name in ("suffix", "", 3):
+        with pytest.raises(RefusedError):
+            desk.ask("drafter", engine="engine-0", drafter=name)
+    assert desk.last(b"drafter/engine-0").drafter == "none"
+    assert desk.ask("drafter", drafter=None)["drafter"] is None
+    assert desk.last(b"drafter/engine-0") == UseDrafter("engine-0", None)
+    desk.control.hear(beat(INFO))
+    with pytest.raises(RefusedError, match="there is no choice"):
+        desk.ask("drafter", drafter="learned")
 
 
 def test_what_engines_report_is_learned_from_and_shown(desk: Desk) -> None:

@@ -8,8 +8,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from flyball.inference.attainment import Attained
-from flyball.inference.governor import FAULT_LIMIT, Governor, Load
-from flyball.inference.interval import Flight, checked_of
+from flyball.inference.flight import Flight, checked_of
+from flyball.inference.governor import FAULT_LIMIT, Governor
+from flyball.inference.moment import Load
 from flyball.inference.orders import Orders
 from flyball.inference.reports import EngineInfo, Mode
 from flyball.inference.requests import NAMED, RequestState

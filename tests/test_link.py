@@ -12,7 +12,7 @@ from flyball.inference.address import Address, parse_address
 from flyball.inference.governor import Governor
 from flyball.inference.link import QUEUE, Link
 from flyball.inference.reports import Beat, EngineInfo, FromEngine, Mode, Report
-from flyball.inference.wire import Knob, Pin, SetMode, UsePolicy, decode, encode
+from flyball.inference.wire import Knob, Pin, SetMode, UseDrafter, UsePolicy, decode, encode
 from flyball.policies.prices import compute_prices
 from flyball.policies.snapshot import analytic
 from flyball.policies.spaces import DEPTH_SPACE
@@ -20,7 +20,15 @@ from flyball.policies.step_time import PRIOR
 from flyball.policies.transition import Decision, Outcome, Reason, Transition
 from ports import free_address
 
-INFO = EngineInfo(engine="e", target="t", draft="d", k_max=4, static_depth=2, parameter_ratio=0.1)
+INFO = EngineInfo(
+    engine="e",
+    target="t",
+    draft="d",
+    k_max=4,
+    static_depth=2,
+    parameter_ratio=0.1,
+    offered=("draft", "ngram", "none"),
+)
 VECTOR = DEPTH_SPACE.zeros().tobytes()
 TRANSITION = Transition(
     Decision(1, 0.0, VECTOR, 2, 2, 1.0, 0, 0.5, Reason.STATIC),
@@ -91,6 +99,7 @@ def test_orders_arrive(address: Address, governor: Governor, link: Link) -> None
         (b"knob", encode(Knob(0.9))),
         (b"mode/e", encode(SetMode("e", Mode.SHADOW))),
         (b"policy/e", encode(UsePolicy("e", "goodput"))),
+        (b"drafter/e", encode(UseDrafter("e", "ngram"))),
         (b"pin/e", encode(Pin("e", 4, 1))),
         (b"snapshot", snapshot.to_bytes()),
     ):
@@ -98,7 +107,7 @@ def test_orders_arrive(address: Address, governor: Governor, link: Link) -> None
     eventually(lambda: governor.book.orders.runner is not None)
     orders = governor.book.orders
     assert (orders.speed, orders.mode, orders.pin) == (0.9, Mode.SHADOW, Pin("e", 4, 1))
-    assert orders.policy_name == "goodput"
+    assert (orders.policy_name, orders.drafter) == ("goodput", "ngram")
     assert orders.runner is not None
     assert orders.runner.snapshot.meta == snapshot.meta
     controller.close()

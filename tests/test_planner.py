@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 from flyball.inference import planner as planning
-from flyball.inference.governor import Governor, Load
-from flyball.inference.interval import Flight
+from flyball.inference.flight import Flight
+from flyball.inference.governor import Governor
 from flyball.inference.live_policy import LivePolicy
+from flyball.inference.moment import Load
 from flyball.inference.orders import Orders
 from flyball.inference.plan import Plan
 from flyball.inference.planner import Planner

@@ -211,6 +211,42 @@ def test_a_tenants_file_is_no_other_tenants(tmp_path):
         load(store_path(tmp_path, "a"), "b", "t")
 
 
+def test_what_grew_is_saved_while_the_engine_runs(monkeypatch, tmp_path):
+    """An engine may be ended at any time: what nobody closes is there all the same."""
+    monkeypatch.setattr(Memory, "SAVED_IDLE", 0.0)
+    monkeypatch.setattr(Memory, "REST", 0.0)
+    ended = SuffixDrafter(Memory(folder=tmp_path))
+    for number in range(3):
+        remember(ended, number)
+    ended.memory.drain()
+    begun = SuffixDrafter(Memory(folder=tmp_path))
+    begun.memory.acquire("a")
+    begun.memory.drain()
+    assert all(knows(begun, number) for number in range(3))
+    for drafter in (ended, begun):
+        drafter.close()
+
+
+def test_a_store_is_not_saved_more_often_than_that_is_worth(monkeypatch, tmp_path):
+    saved = []
+    monkeypatch.setattr(
+        "flyball.inference.drafters.suffix.memory.save", lambda path, *_: saved.append(path)
+    )
+    clock = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    drafter = SuffixDrafter(Memory(folder=tmp_path))
+    drafter.begin("runs", text(99), A)  # so that the engine is never idle
+    for number in range(25):
+        clock[0] += 1.0
+        remember(drafter, number)
+        drafter.memory.drain()
+    assert len(saved) == 25 // Memory.SAVED_EVERY
+    drafter.end("runs")  # now it is
+    drafter.memory.drain()
+    assert len(saved) == 25 // Memory.SAVED_EVERY + 1
+    drafter.close()
+
+
 def test_a_folder_that_cannot_be_written_costs_only_the_saving(tmp_path, caplog):
     (tmp_path / "file").write_text("")
     drafter = SuffixDrafter(Memory(folder=tmp_path / "file", tokenizer="t"))

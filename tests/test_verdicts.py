@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from flyball.inference.attainment import Attained
+from flyball.inference.flight import Flight
 from flyball.inference.governor import Governor
-from flyball.inference.interval import Flight
 from flyball.inference.reports import EngineInfo
 from flyball.inference.vllm.adapter import Adapter, Landing
 

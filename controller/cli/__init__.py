@@ -43,7 +43,7 @@ def _add_commands() -> None:
     from .evaluate import evaluate
     from .keys import keys
     from .knob import knob
-    from .mode import mode, pin
+    from .mode import drafter, mode, pin
     from .models import app as models
     from .policy import app as policy
     from .profile import profile
@@ -66,6 +66,7 @@ def _add_commands() -> None:
     app.add_typer(reward, name="reward")
     app.command()(status)
     app.command()(mode)
+    app.command()(drafter)
     app.command()(pin)
     app.add_typer(policy, name="policy")
     app.command()(controller)

@@ -1,4 +1,4 @@
-"""``flyball mode`` and ``flyball pin``: what one engine or planner does."""
+"""``flyball mode``, ``flyball drafter`` and ``flyball pin``: what one engine or planner does."""
 
 from __future__ import annotations
 
@@ -28,6 +28,29 @@ def mode(
     """
     with controller(url) as client:
         say(f"{engine}: mode {client.set_mode(engine, mode)}")
+
+
+def drafter(
+    engine: Annotated[str, typer.Argument(help="Name of the engine, as in `flyball status`.")],
+    name: Annotated[
+        str | None,
+        typer.Argument(help="One of the engine's drafters, none, learned or random."),
+    ] = None,
+    release: Annotated[bool, typer.Option("--release", help="As it was started.")] = False,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Say who drafts for an engine's requests that ask for nobody in particular.
+
+    learned: whoever is best for each request, by what each drafter yields and takes. random:
+    anyone, drawn anew for every request and step.
+
+    Example: flyball drafter engine-0 suffix
+    """
+    if (name is None) != release:
+        raise CliError("give a NAME, or --release to let the engine go by its own setting")
+    with controller(url) as client:
+        client.set_drafter(engine, name)
+    say(f"{engine}: released" if release else f"{engine}: drafter {name}")
 
 
 def pin(

@@ -104,6 +104,9 @@ _ROWS: Final[tuple[tuple[str, Callable[[dict[str, Any]], str]], ...]] = (
     ("speed", lambda e: f"{e['speed']:g}"),
     ("depth, tokens", lambda e: str(e["depth"])),
     ("share of depths 0, 1, ...", lambda e: percent((e["depth_shares"] or [])[: e["k_max"] + 1])),
+    ("drafter", lambda e: e["drafter"] or "-"),
+    ("drafters, share", lambda e: _drafter_shares(e["drafters"])),
+    ("drafters, accepted of 1 draft", lambda e: _drafter_yields(e["drafters"])),
     ("pin", lambda e: f"depth {e['depth']} (pin {e['pin']})" if e["pin"] else "-"),
     ("snapshot", lambda e: str(e["version"])),
     ("requests run / wait", lambda e: f"{e['running']} / {e['waiting']}"),
@@ -121,6 +124,25 @@ _ROWS: Final[tuple[tuple[str, Callable[[dict[str, Any]], str]], ...]] = (
     ("faults", lambda e: f"{e['faults']} {e['last_fault']}".strip()),
     ("hints ignored", lambda e: f"{e['ignored']} {e['last_ignored']}".strip()),
 )
+
+
+def _drafter_shares(drafters: dict[str, dict[str, Any]]) -> str:
+    """What each was to draft for, of all steps of requests."""
+    total = sum(counts["assigned"] for counts in drafters.values())
+    shares = ((name, counts["assigned"]) for name, counts in drafters.items())
+    return " ".join(f"{name} {count / total:.0%}" for name, count in shares if count) or "-"
+
+
+def _drafter_yields(drafters: dict[str, dict[str, Any]]) -> str:
+    """Tokens accepted of a draft, used or only scored."""
+    return (
+        " ".join(
+            f"{name} {(c['accepted'] + c['scored_accepted']) / made:.2f}"
+            for name, c in drafters.items()
+            if (made := c["steps"] + c["scored"])
+        )
+        or "-"
+    )
 
 
 def _guard(guard: dict[str, Any]) -> str:

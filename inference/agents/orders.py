@@ -11,7 +11,7 @@ from ...policies.plan.state import MAX_AHEAD
 from ...policies.snapshot import SnapshotError
 from ..orders import Book, Standing
 from ..reports import LEARNED
-from ..wire import Pin, SetMode, UsePolicy
+from ..wire import Pin, SetMode, UseDrafter, UsePolicy
 from .messages import PlannerInfo
 
 
@@ -65,7 +65,7 @@ class PlanOrderBook(Book[PlanOrders]):
                 del self._kept[next(iter(self._kept))]
         return self._kept[spec]
 
-    def _own(self, order: SetMode | Pin | UsePolicy) -> None:
+    def _own(self, order: SetMode | Pin | UsePolicy | UseDrafter) -> None:
         super()._own(order)
         if isinstance(order, UsePolicy):
             self._change(spec=order.policy or LEARNED)

@@ -18,6 +18,9 @@ DRAFT: Final = "draft"
 RANDOM: Final = "random"
 """In place of a default: any that is offered, drawn anew for every request and step."""
 
+LEARNED: Final = "learned"
+"""In place of a default: whichever is best for each request, as it is learned."""
+
 BUILDERS: Final = {
     "ngram": "flyball.inference.drafters.ngram:build",
     "suffix": "flyball.inference.drafters.suffix:build",
@@ -70,6 +73,28 @@ def parse(text: str) -> tuple[str, ...]:
     if not names:
         raise ValueError("name at least one drafter")
     return names
+
+
+def offered(names: Sequence[str]) -> tuple[str, ...]:
+    """What requests can have of an engine with some drafters: ``none`` as well."""
+    return tuple(dict.fromkeys((*names, NONE)))
+
+
+def check_choice(name: str, names: Sequence[str]) -> str:
+    """Who is to draft by default, as it was given.
+
+    Args:
+        name: one of the names, ``learned`` or ``random``.
+        names: that are offered.
+
+    Raises:
+        ValueError: if it is none of those.
+    """
+    if not names:
+        raise ValueError("the engine's only drafter is vLLM's own: there is no choice")
+    if name not in (*names, LEARNED, RANDOM):
+        raise ValueError(f"{name!r} is none of {', '.join(names)}, {LEARNED} and {RANDOM}")
+    return name
 
 
 def build(names: Sequence[str], context: DrafterContext) -> dict[str, Drafter]:

@@ -42,8 +42,14 @@ class Drafted:
             many of its tokens the step verified.
         scores: of drafts that were not used, decided since the last step.
         states: of the drafters.
+        asked: how many tokens that drafter was asked for, as far as they could be verified.
+        passes: of vLLM's draft model in the step; None where that is not known.
+        spent: of the others that drafted in it, requests and seconds, by name.
     """
 
     verified: dict[str, tuple[str, int]] = field(default_factory=dict)
     scores: list[Score] = field(default_factory=list)
     states: dict[str, DrafterState] = field(default_factory=dict)
+    asked: dict[str, int] = field(default_factory=dict)
+    passes: int | None = None
+    spent: dict[str, tuple[int, float]] = field(default_factory=dict)

@@ -59,6 +59,7 @@ class DrafterPool:
         self._budget = budget
         self._turns = dict.fromkeys(drafters, 0)  # requests that had a draft only to be scored
         self._scorer = Scorer()
+        self._spent: dict[str, tuple[int, float]] = {}
         self._requests: set[str] = set()
 
     def __len__(self) -> int:
@@ -103,15 +104,24 @@ class DrafterPool:
         for name, member in self._members.items() if depth else ():
             places = [i for i, (r, drafter) in enumerate(rows) if drafter == name]
             places = [i for i in places if member.knows(rows[i][0])]
+            if not places:
+                continue
             asks = [Ask(rows[i][0], depth) for i in places]
+            started = time.perf_counter()
             for i, draft in zip(places, member.propose(asks), strict=True):
                 drafts[i] = draft
+            self._spent[name] = (len(asks), time.perf_counter() - started)
         self._ask_for_nothing(rows, scored)
         return drafts
 
     def scores(self) -> list[Score]:
         """Of drafts that were only scored, decided since this was last called."""
         return self._scorer.take()
+
+    def spent(self) -> dict[str, tuple[int, float]]:
+        """Drafts used that each drafter made since this was last called, and seconds."""
+        spent, self._spent = self._spent, {}
+        return spent
 
     def states(self) -> dict[str, DrafterState]:
         """How each drafter is."""

@@ -15,7 +15,7 @@ from ...policies.frailty import FRAILTY_PRIOR, FrailtyEstimator
 from ...policies.spaces import CLASSES, MAX_DEPTH, Array
 from ...policies.survival import SurvivalEstimator
 from ...policies.transition import Floats
-from ..requests import EASY, EASY_FROM, ENOUGH, HARD, HISTORY, MIXED, MIXED_FROM
+from ..history import EASY, EASY_FROM, ENOUGH, HARD, HISTORY, MIXED, MIXED_FROM
 from .compiling import compiled
 from .state import Record
 

@@ -15,9 +15,10 @@ from ...policies.slo import NO_SLO
 from ...policies.spaces import MAX_DEPTH, check_depth
 from ...policies.transition import Transition
 from ..choosing import DrafterChooser
-from ..governor import Governor, Load
-from ..interval import Flight, checked_of
+from ..flight import Flight, checked_of
+from ..governor import Governor
 from ..link import Link
+from ..moment import Load
 from ..objectives import with_verdict
 from ..reports import Report
 from ..requests import RequestState
@@ -151,7 +152,7 @@ class Adapter:
             if len(self._flights) >= _MOST_FLIGHTS:
                 self._flights.clear()
             flight = self._flight(scheduler, output)
-            self._assigner.assign(output)
+            self._assigner.assign(flight, output)
             self.governor.launch(flight, depth)
             # The same object comes back with the outcome, however many steps are in the air.
             self._flights[id(output)] = flight

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..drafters.catalogue import NONE
+from ..drafters.catalogue import DRAFT, NONE
 from ..drafters.exchange import ASSIGNMENT, DRAFTED, Assignment, Drafted
+from ..flight import Flight
 from ..governor import Governor
-from ..interval import Flight
 from ..requests import RequestState
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class Assigner:
     def __init__(self, governor: Governor, state: Callable[[str], RequestState]) -> None:
         self._governor = governor
         self._state = state
+        self._k_max = governor.info.k_max
 
     def take_back(self, scheduler: Scheduler) -> None:
         """Take back placeholders of requests that nobody drafted for."""
@@ -43,16 +44,21 @@ class Assigner:
             if request.spec_token_ids and self._state(request.request_id).drafter == NONE:
                 request.spec_token_ids = []
 
-    def assign(self, output: SchedulerOutput) -> None:
-        """Choose a drafter for every request in a step, and say so with it."""
+    def assign(self, flight: Flight, output: SchedulerOutput) -> None:
+        """Choose a drafter for every request in a step, and say so with it and its flight."""
         chooser = self._governor.chooser
         if chooser is None:
             return
         states = {request_id: self._state(request_id) for request_id in output.num_scheduled_tokens}
         assignment = Assignment()
         chosen = chooser.choose([*states.values()])
+        records = self._governor.drafters
+        tried = chooser.choice.tried if chooser.choice is not None else ""
         for (request_id, state), name in zip(states.items(), chosen, strict=True):
             assignment.drafters[request_id] = state.drafter = name
+            records[name].assigned += 1
+            records[name].explored += name == tried and not state.wanted
+        flight.drafting = sum(state.drafter == DRAFT for state in flight.requests.values())
         for new in output.scheduled_new_reqs:
             owner = states[new.req_id].owner
             if owner is not None:
@@ -77,6 +83,7 @@ class Assigner:
             return None
         lengths = {request_id: length for request_id, (_, length) in drafted.verified.items()}
         flight.correct([lengths.get(request_id, 0) for request_id in flight.requests])
+        flight.passes, flight.spent = drafted.passes, drafted.spent
         self._record(drafted, flight, output, result)
         return lengths
 
@@ -92,10 +99,13 @@ class Assigner:
             sampled = result.sampled_token_ids[result.req_id_to_index[request_id]]
             if len(sampled):
                 # A grammar's veto says nothing about the drafter.
-                valid = max(length - invalid.get(request_id, 0), 0)
-                records[name].add(state.slot, valid, min(len(sampled) - 1, valid), used=True)
+                vetoed = invalid.get(request_id, 0)
+                valid = max(length - vetoed, 0)
+                asked = valid if vetoed else drafted.asked.get(request_id)
+                accepted = min(len(sampled) - 1, valid)
+                records[name].add(state.history(name), valid, accepted, True, asked)
         for score in drafted.scores:
-            slot = self._state(score.request).slot
-            records[score.drafter].add(slot, score.drafted, score.accepted, used=False)
+            name, history = score.drafter, self._state(score.request).history(score.drafter)
+            records[name].add(history, score.drafted, score.accepted, False, self._k_max)
         for name, now in drafted.states.items():
             records[name].state = now

@@ -49,6 +49,7 @@ class Drafting:
         emitted: what the target has emitted.
         cache: what vLLM's drafter has read.
         retired: whether vLLM drafts as ever, for good.
+        passes: of vLLM's draft model since that was last told; None if it is none, or unknown.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Drafting:
         self._skips = skips
         self.overlapping = overlapping
         self.retired = False
+        self.passes: int | None = None
         self.emitted = Emitted(vocabulary)
         self._depth = depth
         self._own = DRAFT if model else NONE  # who drafts where nothing else is said
@@ -72,6 +74,7 @@ class Drafting:
         self._assigned: dict[str, str] = {}
         # Of each request, whose draft it has and how long that is; None: as vLLM has it.
         self._drafted: dict[str, tuple[str, int]] | None = {}
+        self._asked = 0  # tokens of each draft that was asked for last
         self._scheduled: dict[str, int] = {}  # drafts scheduled of rows that were cut short
         self._constrained: set[str] = set()
         self._told = Drafted()
@@ -110,11 +113,15 @@ class Drafting:
         drafted, self._drafted = self._drafted, self._kept(output)
         if drafted is None:
             self._told.verified = {r: (self._own, n) for r, n in scheduled.items()}
+            self._told.asked = scheduled
             return output
         self._told.verified = {
             r: (name, min(n, scheduled.get(r, 0)))
             for r, (name, n) in drafted.items()
             if r in output.num_scheduled_tokens
+        }
+        self._told.asked = {
+            r: self._verifiable(drafted[r][1], scheduled.get(r, 0)) for r in self._told.verified
         }
         return self._cut(output, scheduled, drafted) if self.overlapping else output
 
@@ -185,6 +192,7 @@ class Drafting:
         # what has arrived, and held to what follows that.
         self._take_in(wait=depth > 0 and any(name not in (DRAFT, NONE) for _, name in rows))
         drafts = self.pool.propose(rows, depth, self._depth)
+        self._asked = depth
         full = depth if len(own) and len(own[0]) else 0
         self._drafted = (self._drafted or {}) | {
             request: (name, full if name == DRAFT else len(draft))
@@ -219,7 +227,15 @@ class Drafting:
         """What is told with the outcome of the step that ran."""
         told, self._told = self._told, Drafted()
         told.scores, told.states = self.pool.scores(), self.pool.states()
+        told.passes, self.passes = self.passes, None
+        told.spent = self.pool.spent()
         return told
+
+    def _verifiable(self, drafted: int, scheduled: int) -> int:
+        """Tokens of a draft that would have been verified, had there been as many as asked for."""
+        # One step at a time, a draft is scheduled as long as it is, if it is not cut short.
+        whole = not self.overlapping and scheduled >= drafted
+        return self._asked if whole else scheduled
 
     def _begin(self, new: NewRequestData, assignment: Assignment) -> None:
         """A request is new."""

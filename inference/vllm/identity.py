@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...policies.spaces import MAX_DEPTH, check_depth
+from ..drafters.catalogue import offered
 from ..models.family import parameters
 from ..reports import EngineInfo
 from ..settings import GovernorSettings
@@ -46,6 +47,7 @@ def identify(config: Any, settings: GovernorSettings) -> EngineInfo:
         parameter_ratio=_parameter_ratio(config, settings),
         dtype=str(config.model_config.dtype).removeprefix("torch."),
         versions=versions(),
+        offered=offered(settings.drafters) if settings.drafters else (),
     )
 
 

@@ -62,11 +62,14 @@ class DraftingRunner(_Base):
         own: Any
         if self._ours(lambda: drafting.skips_model(rows, depth), False):
             own = self._leave_out(sampled_token_ids)
+            drafting.passes = 0
         else:
+            drafting.passes = max(depth, 1)
             if not self._ours(lambda: drafting.wants_model(rows, discarded), True):
                 # It reads along, but drafts nothing.
                 scheduler_output = copy.copy(scheduler_output)
                 scheduler_output.num_spec_tokens_to_schedule = 0
+                drafting.passes = 1
             elif depth:
                 self._ours(lambda: self._catch_up((*args, *kwargs.values())), None)
             own = super().propose_draft_token_ids(

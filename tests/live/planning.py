@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from flyball.inference.governor import Load
+from flyball.inference.moment import Load
 from flyball.inference.plan import Plan
 from flyball.inference.vllm import GovernedAsyncScheduler, GovernedScheduler
 from flyball.inference.vllm.scheduler import Governed

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +34,9 @@ WILD, FAULTY, REMEMBERING, TELLING = (
 DRAFTERS = ("draft", "ngram", "suffix", "chain", WILD, FAULTY, REMEMBERING, TELLING)
 NEW = "def nobody_else_says_this("
 EACH = slice(None, None, 3)
-"""Requests that every drafter alone serves; random ones serve them all."""
+"""Requests that every drafter serves; random ones serve them all."""
+FEW = slice(None, None, 6)
+"""Requests that one drafter serves and nobody beside it."""
 
 
 @dataclass
@@ -58,6 +62,15 @@ class Switching:
         """Tokens that a tenant was drafted from its store."""
         file = self.folder / "stored.json"
         return int(json.loads(file.read_text()).get(tenant, 0)) if file.exists() else 0
+
+    def accepted(self, tenant: str) -> int:
+        """Tokens of the suffix memory that the target accepts in a request of a tenant's."""
+        self.flush()
+        before = self.drafter("suffix")["accepted"]
+        body = {"prompt": NEW, "max_tokens": 60}
+        self.ask(body, flyball_drafter="suffix", flyball_tenant=tenant)
+        self.flush()
+        return int(self.drafter("suffix")["accepted"]) - before
 
     def flush(self) -> None:
         """Let what was asked for be told of: with the steps, and at the end of an interval."""
@@ -119,9 +132,18 @@ def test_random_drafters_and_random_plans_are_lossless(
     assert switching.drafter("ngram")["scored_accepted"]
 
 
-@pytest.mark.parametrize("name", ["none", *DRAFTERS])
-def test_every_drafter_is_lossless(switching: Switching, alone: Answers, name: str) -> None:
-    assert switching.ask(*bodies()[EACH], flyball_drafter=name) == alone.greedy[EACH]
+def test_every_drafter_is_lossless_beside_all_others(switching: Switching, alone: Answers) -> None:
+    names, some = ("none", *DRAFTERS), bodies()[EACH]
+    asked = [body | {"vllm_xargs": {"flyball_drafter": n}} for n in names for body in some]
+    found = complete(switching.engine.url, asked, temperature=0.0)
+    for at, name in enumerate(names):
+        assert found[at * len(some) : (at + 1) * len(some)] == alone.greedy[EACH], name
+    check(switching)
+
+
+@pytest.mark.parametrize("name", ["none", "draft", "suffix", "chain"])
+def test_a_drafter_alone_is_lossless(switching: Switching, alone: Answers, name: str) -> None:
+    assert switching.ask(*bodies()[FEW], flyball_drafter=name) == alone.greedy[FEW]
     check(switching)
 
 
@@ -172,4 +194,24 @@ def test_what_is_sampled_follows_the_target(switching: Switching, alone: Answers
     ours = sampled(switching.engine.url)
     p = [chi_square(*positions(ours, alone.sampled, i)).p for i in range(4)]
     assert min(p) > RARE, p
+    check(switching)
+
+
+@pytest.mark.parametrize("switching", [False], indirect=True, ids=["one by one"])
+def test_what_is_remembered_outlives_an_engine_stopped_under_load(switching: Switching) -> None:
+    first, second = switching.accepted("lasting"), switching.accepted("lasting")
+    assert second > first
+    time.sleep(1.5)  # longer than a store of an engine that is idle waits to be saved
+    switching.accepted("lasting")
+    load = [{"prompt": f"x = {i}", "max_tokens": 400} for i in range(8)]
+    with ThreadPoolExecutor() as pool:
+        broken_off = pool.submit(switching.ask, *load, flyball_drafter="suffix")
+        time.sleep(0.5)
+        switching.engine.stop(60)
+        assert broken_off.exception() is not None
+    assert list((switching.folder / "store").glob("*.safetensors"))
+    (switching.folder / "drafters.json").unlink()
+    switching.engine.start().wait_ready(240)
+    assert switching.accepted("lasting") > first
+    assert switching.accepted("never seen") <= first
     check(switching)

@@ -17,7 +17,7 @@ from ....policies.chains.plan import Plan
 from ....policies.chains.planner import Candidate, ChainPlanner
 from ....policies.chains.times import PassTimes
 from ....policies.spaces import CLASSES
-from ...requests import ENOUGH, FRESH, HISTORY, behaviour
+from ...history import ENOUGH, FRESH, HISTORY, behaviour
 from ..drafter import Ask, Owner
 from ..scoring import agreed
 from .drafter import ChainDrafter

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from math import inf
 from pathlib import Path
 from typing import Final
 
@@ -33,9 +32,14 @@ class Memory:
     """Parts of a store that may wait for being sorted."""
     PARTS: Final = 4
     """Parts in which what is too much is dropped."""
-    SAVED_EVERY: Final = 900.0
-    """Seconds from saving a store to saving it again. Copying a large one into a file's form holds
-    the interpreter's lock, about a tenth of a second for 10 million tokens."""
+    SAVED_EVERY: Final = 10.0
+    """Seconds from saving a store to saving it again, at least, if it grew: an engine may be ended
+    at any time, without a word."""
+    SAVED_IDLE: Final = 1.0
+    """The same while no request runs, and nobody is in the way."""
+    REST: Final = 500.0
+    """Times as long as saving took until it is done again: copying a large store into a file's form
+    holds the interpreter's lock, about a tenth of a second for 10 million tokens."""
 
     def __init__(
         self, tokens: int = TOKENS, folder: Path | None = None, tokenizer: str = ""
@@ -57,9 +61,10 @@ class Memory:
         self._stores: dict[str, Store] = {}
         self._users: Counter[str] = Counter()
         self._background = Background()
+        self._kept: dict[str, float] = {}  # when a store was last given to be saved
+        self._took = 0.0  # seconds that saving took last
         # Of the background's thread alone.
         self._built: dict[str, Generations] = {}
-        self._saved: dict[str, float] = {}
 
     def __len__(self) -> int:
         """Tokens held."""
@@ -81,8 +86,9 @@ class Memory:
         """A request of a tenant has ended; what it added may be sorted now."""
         self._users -= Counter((tenant,))
         store = self._stores[tenant]
-        if store.full():
-            self._sort(tenant, store)
+        save = self._is_due(tenant, store)
+        if store.full() or save:
+            self._sort(tenant, store, save)
         if len(self._stores) > self.TENANTS:
             idle = next((name for name in self._stores if not self._users[name]), None)
             if idle is not None:
@@ -101,8 +107,16 @@ class Memory:
             self._background.drain()
         self._background.close()
 
+    def _is_due(self, tenant: str, store: Store) -> bool:
+        """Whether a store is to be saved."""
+        if self._folder is None or not store.newest.size:
+            return False
+        every = self.SAVED_EVERY if self._users else self.SAVED_IDLE
+        return time.monotonic() - self._kept[tenant] >= max(every, self.REST * self._took)
+
     def _open(self, tenant: str) -> Store:
         store = Store()
+        self._kept[tenant] = time.monotonic()
         folder = self._folder
         if folder is not None:
 
@@ -122,19 +136,22 @@ class Memory:
             self._background.submit(job, lambda: None)
         return store
 
-    def _sort(self, tenant: str, store: Store) -> None:
-        """Have what is new sorted, or give it up if too much waits."""
+    def _sort(self, tenant: str, store: Store, save: bool) -> None:
+        """Have what is new sorted, and saved if so told; or give it up if too much waits."""
         part = store.seal()
-        if len(store.waiting) > self.WAITING or not self._submit(tenant, store, part, last=False):
+        if save:
+            self._kept[tenant] = time.monotonic()
+        waits = len(store.waiting) > self.WAITING
+        if waits or not self._submit(tenant, store, part, save=save, last=False):
             self._give_up(store, part)
 
     def _let_go(self, tenant: str) -> None:
         """Sort, save and forget a store; it stays if too much waits."""
         store = self._stores[tenant]
-        if self._submit(tenant, store, store.seal(), last=True):
-            del self._stores[tenant]
+        if self._submit(tenant, store, store.seal(), save=True, last=True):
+            del self._stores[tenant], self._kept[tenant]
 
-    def _submit(self, tenant: str, store: Store, part: Unsorted, *, last: bool) -> bool:
+    def _submit(self, tenant: str, store: Store, part: Unsorted, *, save: bool, last: bool) -> bool:
         right, accepted = (table.copy() for table in store.trust.tables())
 
         def job() -> Install:
@@ -142,11 +159,10 @@ class Memory:
             newer = (part.sorted(),) if part.size else ()
             self._built[tenant] = keeping.compact((*newer, *older))
             install = self._bounded()
-            if last or time.monotonic() > self._saved.get(tenant, -inf) + self.SAVED_EVERY:
+            if save:
                 self._save(tenant, Kept(self._built[tenant], right, accepted))
             if last:
                 del self._built[tenant]
-                self._saved.pop(tenant, None)
 
             def taken_in() -> None:
                 store.release(part)
@@ -161,11 +177,12 @@ class Memory:
         store.release(part)
 
     def _save(self, tenant: str, kept: Kept) -> None:
-        self._saved[tenant] = time.monotonic()
         if self._folder is None or not kept.generations:
             return
+        began = time.monotonic()
         try:
             save(store_path(self._folder, tenant), kept, tenant, self._tokenizer)
+            self._took = time.monotonic() - began
         except OSError as error:
             log.warning("a suffix memory could not be saved in %s: %s", self._folder, error)
 
