@@ -7,7 +7,6 @@ import pytest
 from flyball.benchmarks.drafters import memory, traffic
 from flyball.benchmarks.drafters.arctic import ArcticDrafter, has_arctic
 from flyball.benchmarks.drafters.replay import Tally, replay
-from flyball.inference.agents.world import make_task, plan
 from flyball.inference.drafters.drafter import Drafter
 from flyball.inference.drafters.scoring import agreed
 from flyball.inference.drafters.suffix import SuffixDrafter
@@ -58,14 +57,6 @@ def test_sessions_grow_turn_by_turn_and_repeat(workload):
     assert list(traffic.sessions(1, 12, 4)) == workload
     others = {tuple(r.prompt) for s in traffic.sessions(2, 12, 4) for r in s}
     assert not others & {tuple(r.prompt) for s in workload for r in s}
-
-
-def test_a_task_without_a_plan_is_another_task():
-    number = 60_031_139
-    with pytest.raises(IndexError):
-        plan(make_task(number, 5))
-    _, steps = traffic._planned(number, 5)
-    assert steps[-1].action.tool == "finish"
 
 
 def test_documents_do_not_end_and_differ():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -11,9 +11,7 @@ from ...inference.agents.world import (
     DIFFICULTIES,
     END,
     STYLES,
-    Step,
     Style,
-    Task,
     make_task,
     plan,
     prompt,
@@ -85,27 +83,15 @@ def _style(number: int) -> Style:
 
 
 def _transcript(number: int) -> str:
-    task, steps = _planned(number, DIFFICULTIES[number % len(DIFFICULTIES)])
-    return transcript(task, steps, _style(number // len(DIFFICULTIES)))
-
-
-def _planned(number: int, difficulty: int) -> tuple[Task, Sequence[Step]]:
-    """A task with its right plan.
-
-    One in some 40,000 has none, as a search for its word finds another word that holds it ("tin" in
-    "satin"); then it is another task.
-    """
-    task = make_task(number, difficulty)
-    try:
-        return task, plan(task)
-    except IndexError:
-        return _planned(number + _TASKS // 2, difficulty)
+    task = make_task(number, DIFFICULTIES[number % len(DIFFICULTIES)])
+    return transcript(task, plan(task), _style(number // len(DIFFICULTIES)))
 
 
 def _session(
     tokenizer: Tokenizer, name: str, number: int, difficulty: int, rng: random.Random
 ) -> list[Request]:
-    task, steps = _planned(number, difficulty)
+    task = make_task(number, difficulty)
+    steps = plan(task)
     style = rng.choice(STYLES)
     requests = []
     for turn, step in enumerate(steps):
