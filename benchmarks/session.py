@@ -49,6 +49,7 @@ def session(
     env: Mapping[str, str] | None = None,
     extra: Sequence[str] = (),
     drafters: tuple[str, ...] = (),
+    learner_share: float = 0.25,
 ) -> Iterator[Session]:
     """Start everything at the same time, wait for it, and stop it whatever happens.
 
@@ -62,6 +63,7 @@ def session(
         env: further environment variables of the engine.
         extra: further arguments to vLLM.
         drafters: that the engine offers, the default first; empty for vLLM's own alone.
+        learner_share: of a core, that the learner may take.
 
     Raises:
         EngineError, BenchError: if one of them does not start.
@@ -86,7 +88,9 @@ def session(
     )
     with ExitStack() as stack:
         stack.enter_context(ended_by_signals())
-        controller = stack.enter_context(controller_process(address, http, run, seed))
+        controller = stack.enter_context(
+            controller_process(address, http, run, seed, learner_share)
+        )
         listener = stack.enter_context(Listener(tap, onward=address))
         stack.enter_context(engine)
         client = stack.enter_context(ControllerClient(f"http://{http}"))
@@ -98,7 +102,7 @@ def session(
 
 @contextmanager
 def controller_process(
-    address: Address, http: str, run: Path, seed: int
+    address: Address, http: str, run: Path, seed: int, learner_share: float = 0.25
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A controller as a child process, stopped whatever happens.
 
@@ -107,9 +111,11 @@ def controller_process(
         http: HOST:PORT of its HTTP API.
         run: folder of its run and of its log.
         seed: of its learner.
+        learner_share: of a core, that the learner may take.
     """
     command = [sys.executable, "-m", "flyball.controller", "--address", str(address)]
     command += ["--http", http, "--run", str(run), "--seed", str(seed)]
+    command += ["--learner-share", str(learner_share)]
     with (run / "controller.log").open("ab") as log:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT

@@ -28,6 +28,10 @@ BUDGET: Final = 0.005
 """Cost per token, 1 without speculation, that trying drafters may add to a decision."""
 
 
+_LONG: Final = 64  # steps: longer than any interval
+_SHORT: Final = 3  # steps that a choice for requests holds that hardly anything is known of
+_KNOWN: Final = 8  # tokens emitted from which on something is
+
 _UNTRIED: Final = 0.5  # of the seconds it is said to take, what a drafter nobody used may take
 
 
@@ -44,6 +48,7 @@ class Choice:
         tried: the drafter that is; "" for none.
         worth: for requests to come, of each drafter that they may have: what drafting for one
             costs, what verifying a position does, tokens per cost.
+        steps: engine steps that it may be in force.
     """
 
     depth: int
@@ -53,6 +58,7 @@ class Choice:
     explored: float = 0.0
     tried: str = ""
     worth: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+    steps: int = _LONG
 
     def shares(self) -> dict[str, float]:
         """Share of the requests of each drafter that has any."""
@@ -182,7 +188,9 @@ class LearnedDrafters:
             if d and depth and (not batch.fixed[d].any() or used >> d & 1)
         }
         given = dict(zip(states, drafters, strict=False))
-        return Choice(depth, given, used, by_depth, 1.0 - chances[0], names[at], worth)
+        new = sum(state.emitted < _KNOWN for state in states)
+        steps = _SHORT if 2 * new > len(states) else _LONG
+        return Choice(depth, given, used, by_depth, 1.0 - chances[0], names[at], worth, steps)
 
     def _warm_up(self) -> None:
         """Compile now what is compiled, not while requests wait."""

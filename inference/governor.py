@@ -255,12 +255,18 @@ class Governor:
 
     def _is_overdue(self) -> bool:
         """Whether a decision cannot wait to be prepared."""
-        return self._current is None or self._steps > self.steps_per_interval
+        return self._current is None or self._steps > self._longest()
+
+    def _longest(self) -> int:
+        """Steps that the interval in force may hold."""
+        choice = self._current.choice if self._current is not None else None
+        held = self.steps_per_interval
+        return held if choice is None else min(held, choice.steps)
 
     def _is_due(self, batch: int) -> bool:
         """Whether the interval in force has run its time, or its decision no longer fits."""
         return (
-            self._steps >= self.steps_per_interval
+            self._steps >= self._longest()
             or not (batch <= _OTHER * self._batch and self._batch <= _OTHER * batch)
             or self._idled
         )

@@ -27,6 +27,9 @@ from .record import Record, Setup, load_record
 
 Progress = Callable[[str], None]
 
+_LEARNER_SHARE: Final = 0.05
+"""Of a core. Who drafts is learned inside the engine; on few cores a busy learner would slow down
+the one arm that has it."""
 _QUICK_TOKENS: Final = 200_000  # in the store
 _QUICK_SESSIONS: Final = 40
 
@@ -89,6 +92,7 @@ def _live(
             env={"FLYBALL_GUARD": "off"},
             extra=extra,
             drafters=OFFERED,
+            learner_share=_LEARNER_SHARE,
         ) as running:
             LiveRun(running, record, options, progress, lambda: record.save(path)).run()
     except (KeyboardInterrupt, BenchError, EngineError, ControllerError, LoadError) as e:

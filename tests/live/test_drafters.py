@@ -212,6 +212,9 @@ def test_what_is_remembered_outlives_an_engine_stopped_under_load(switching: Swi
     assert list((switching.folder / "store").glob("*.safetensors"))
     (switching.folder / "drafters.json").unlink()
     switching.engine.start().wait_ready(240)
+    # A tenant's store is read beside its first request.
+    switching.ask({"prompt": "x = 1", "max_tokens": 24}, flyball_tenant="lasting")
+    time.sleep(1.0)
     assert switching.accepted("lasting") > first
     assert switching.accepted("never seen") <= first
     check(switching)

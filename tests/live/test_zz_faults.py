@@ -42,7 +42,9 @@ def test_a_damaged_checkpoint_is_set_aside(stack: Stack) -> None:
 
 def test_a_second_engine_on_the_plain_scheduler_joins_ends_and_returns(stack: Stack) -> None:
     """Two engines, one learner: it carries on whatever becomes of either."""
-    engine = stack.new_engine("engine-1", "plain.log", scheduler=PLAIN_SCHEDULER)
+    engine = stack.new_engine(
+        "engine-1", "plain.log", scheduler=PLAIN_SCHEDULER, extra=["--enforce-eager"]
+    )
 
     def age() -> float:
         return float(stack.state("engine-1").get("age_s", 99))
