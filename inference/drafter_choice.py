@@ -189,7 +189,7 @@ class LearnedDrafters:
         }
         given = dict(zip(states, drafters, strict=False))
         new = sum(state.emitted < _KNOWN for state in states)
-        steps = _SHORT if 2 * new > len(states) else _LONG
+        steps = _SHORT if 2 * new >= len(states) else _LONG
         return Choice(depth, given, used, by_depth, 1.0 - chances[0], names[at], worth, steps)
 
     def _warm_up(self) -> None:
