@@ -26,8 +26,8 @@ def train(
 ) -> None:
     """Reproduce the family from nothing: tokenizer, target, drafters, distillation, measures.
 
-    It takes about three hours on two cores; stopped at any time, the same command goes on where it
-    was.
+    It takes about an hour on two cores with units for bfloat16 matrices (AMX), several on others;
+    stopped at any time, the same command goes on where it was.
 
     Example: flyball models train --device cuda
     """
