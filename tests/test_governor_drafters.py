@@ -162,6 +162,23 @@ def test_without_a_snapshot_the_depth_is_static_and_drafters_are_chosen() -> Non
     assert engine.run(40)["look"] > 100
 
 
+def test_a_choice_for_new_requests_holds_three_steps_and_for_known_ones_a_whole_interval() -> None:
+    engine = Engine()
+    engine.run(99)
+    new = decided(engine, 48)
+    for state in engine.states.values():
+        state.emit(20, 0.0)
+    engine.run(8)
+    assert (new, decided(engine, 48)) == (16, 6)
+
+
+def decided(engine: Engine, steps: int) -> int:
+    """Decisions in some steps."""
+    before = engine.governor.decisions
+    engine.run(steps)
+    return engine.governor.decisions - before
+
+
 def test_a_fixed_default_is_no_choice() -> None:
     engine = Engine("look")
     assert engine.run(100) == {"look": 400}
