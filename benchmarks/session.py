@@ -18,6 +18,10 @@ from .listener import Listener
 
 ENGINE = "engine-0"
 
+SMALL_SHARE = 0.05
+"""Of a core, for the learner where all cores are the engine's: whatever it took more, the arm that
+it serves would lack."""
+
 
 @dataclass(frozen=True)
 class Session:

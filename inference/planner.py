@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
 
-from ..policies.admission import admission, first_due, is_patient, prompt_tokens
-from ..policies.allocation import allocate, costs, outlook
-from ..policies.slack import GIVEN_UP, TERMS, TTFT, slack
+from ..policies.admission import WAITING, admission, first_due, is_patient
+from ..policies.allocation import costs, outlook
+from ..policies.planning import ROW, divide, divide_by, step_seconds
+from ..policies.slack import GIVEN_UP, TTFT
 from ..policies.step_time import FEATURES
 from ..policies.structure import Structure
 from ..policies.survival import SurvivalEstimator
@@ -39,11 +40,8 @@ _SPEED_MOVE: Final = 0.1  # the same of one step in the speed of prompts
 _STEP_MOVE: Final = 0.1  # the same of one step's seconds
 _AHEAD: Final = 2.0  # steps until what is planned now has come: one may be in the air
 _LONGEST: Final = 1.0  # second that a step is taken to last at most
-_REQUESTS: Final = FEATURES.index("requests")
 _DEPTH: Final = FEATURES.index("depth")
-_DRAFTED: Final = FEATURES.index("drafted")
 _PREFILL: Final = FEATURES.index("prefill")
-_CONTEXT: Final = FEATURES.index("context")
 
 
 class Planner:
@@ -110,34 +108,10 @@ class Planner:
         states = step.decoding
         if not states or not (cut or self.hurried):
             return Plan(depth, order=order)
-        pace, credit = self._slack(states, now)
-        lengths = np.empty(len(states), np.int64)
-        survival, hope = self._outlook(states)
-        deeper, self._rate, seconds, limit = allocate(
-            survival,
-            hope,
-            np.array(step.drafted, np.int64),
-            np.array([speed if s.speed is None else s.speed for s in states]),
-            pace,
-            credit,
-            *self._costs(states, structure, context),
-            _prices(structure),
-            depth,
-            self._rate,
-            lengths,
-        )
-        if self._records is not None:
-            # The others end their drafts themselves where they are not worth it any more; of those
-            # that are there, a position is likelier accepted than of those that they may make.
-            others = [state.drafter not in ("", DRAFT) for state in states]
-            lengths = np.where(others, step.drafted, lengths)
-        tokens = None
-        if limit < math.inf:
-            per_token = max(float(structure.coefficients[_PREFILL]), _INSTANT)
-            tokens = prompt_tokens(limit, seconds, per_token, self._pressure, _ANY)
+        deeper, lengths, tokens = self._divide(depth, step, structure, speed, context, now)
         if not cut:
             return Plan(depth, None, tokens, order)
-        return Plan(deeper, lengths.tolist(), tokens, order)
+        return Plan(deeper, lengths, tokens, order)
 
     def thresholds(
         self,
@@ -158,8 +132,8 @@ class Planner:
         """
         n = len(states)
         speeds = np.array([speed if s.speed is None else s.speed for s in states])
-        seconds = _seconds(structure.coefficients.tolist(), n, context)
-        prices = _prices(structure)
+        seconds = step_seconds(structure.second_terms, n, context)
+        prices = structure.price_terms
         mean = float(speeds.mean())
         position, dollars, _ = costs(n, mean, seconds, structure.factors(n), prices, depth)
         return self._rate * (position + (1.0 - speeds) * dollars)
@@ -180,7 +154,7 @@ class Planner:
         if not depth:
             return None
         structure = policy.structure
-        seconds = _seconds(structure.coefficients.tolist(), len(states), context)
+        seconds = step_seconds(structure.second_terms, len(states), context)
         factors = structure.factors(len(states))
         return policy.verify(self._outlook(states)[0], depth, seconds, factors)
 
@@ -188,41 +162,64 @@ class Planner:
         """Survival and hope of each, shape (2, n, MAX_DEPTH)."""
         if self._records is not None:
             return self._records.outlook(states)
-        for state in states:
-            if not state.tried:
-                state.read(self._estimator)
+        self._read(states)
         slots = np.array([s.slot for s in states], np.int64)
         return outlook(self._estimator.tables, slots, np.array([s.frailty for s in states]))
 
-    def _costs(
-        self, states: Sequence[RequestState], structure: Structure, context: float
-    ) -> tuple[Floats, Floats]:
-        """Seconds and factors as ``allocate`` takes them; a model that drafts for none is free."""
-        seconds = _seconds(structure.coefficients.tolist(), len(states), context)
-        factors = structure.factors(len(states))
-        if self._records is not None and all(s.drafter not in ("", DRAFT) for s in states):
-            seconds[1] = 0.0
-            factors = np.full_like(factors, factors[0])
-        return seconds, factors
-
-    def _slack(self, states: Sequence[RequestState], now: float) -> tuple[Floats, Floats]:
-        """Pace and credit of each; notes which objectives are given up."""
-        n = len(states)
-        pace, credit = np.full(n, math.inf), np.zeros(n)
-        self.slack = 0.0
-        if not self.hurried:
-            return pace, credit
-        missed = np.zeros(n, np.int64)
-        terms = np.array([x for s in states for x in (*s.promised, s.first, s.emitted)])
-        slack(terms.reshape(n, -1), max(self._length, 1.0), now, pace, credit, missed)
-        if self._given_up or missed.any():
-            for state, code in zip(states, missed.tolist(), strict=True):
+    def _divide(
+        self,
+        depth: int,
+        step: Step,
+        structure: Structure,
+        speed: float,
+        context: float,
+        now: float,
+    ) -> tuple[int, list[int], int | None]:
+        """The depth to draft, what is verified of each, and most prompt tokens."""
+        states, drafted = step.decoding, step.drafted
+        coefficients, factors = structure.second_terms, structure.factors(len(states))
+        divided: Callable[..., tuple[int, float, int, float, bool]]
+        if self._records is None:
+            self._read(states)
+            divided, chances = divide_by, self._estimator.tables
+        else:
+            divided, chances = divide, self._records.outlook(states)
+            if all(s.drafter not in ("", DRAFT) for s in states):  # a model that drafts for none
+                coefficients = coefficients.copy()
+                coefficients[_DEPTH] = 0.0
+                factors = np.full_like(factors, factors[0])
+        out = np.empty((2, len(states)), np.int64)
+        deeper, self._rate, tokens, self.slack, given_up = divided(
+            chances,
+            _rows(states, drafted, speed),
+            max(self._length, 1.0),
+            now,
+            coefficients,
+            context,
+            factors,
+            structure.price_terms,
+            depth,
+            self._rate,
+            self._pressure,
+            out,
+        )
+        lengths, missed = out.tolist()
+        if given_up or self._given_up:
+            for state, code in zip(states, missed, strict=True):
                 state.missed = GIVEN_UP[code]
-            self._given_up = bool(missed.any())
-        bound = pace < math.inf
-        if bound.any():
-            self.slack = float(credit[bound].mean())
-        return pace, credit
+            self._given_up = given_up
+        if self._records is not None:
+            # The others end their drafts themselves where they are not worth it any more; of those
+            # that are there, a position is likelier accepted than of those that they may make.
+            others = [state.drafter not in ("", DRAFT) for state in states]
+            lengths = [d if o else k for d, o, k in zip(drafted, others, lengths, strict=True)]
+        return deeper, lengths, tokens if tokens >= 0 else None
+
+    def _read(self, states: Sequence[RequestState]) -> None:
+        """Have those that are new know what is expected of their class."""
+        for state in states:
+            if not state.tried:
+                state.read(self._estimator)
 
     def _order(self, step: Step, structure: Structure, now: float) -> list[int] | None:
         """The order of those that wait; None where it is right already."""
@@ -232,7 +229,7 @@ class Planner:
         unchanged = waiting == self._waiting and now - self._ordered < _EVERY
         self._count_admissions(waiting, now)
         if not waiting and not step.prefilling:
-            self._pressure = 0.0
+            self._pressure, self._waiting = 0.0, []
             return None
         if unchanged:
             return None
@@ -247,14 +244,21 @@ class Planner:
     ) -> list[int]:
         """Indices of those that wait, whoever is to be admitted first in front."""
         # Who was preempted has had its first token, and goes on before others begin.
-        places = [i for i, state in enumerate(waiting) if state.emitted]
-        fresh = [i for i, state in enumerate(waiting) if not state.emitted]
+        places, fresh = [], []
+        flat: list[float] = []
+        for i, (state, prompt) in enumerate(zip(waiting, step.prompts, strict=True)):
+            if state.emitted:
+                places.append(i)
+                continue
+            arrived, ttft = state.arrived, state.slo.ttft
+            fresh.append(i)
+            flat += (arrived, ttft, prompt)
+            if now - arrived > ttft:
+                state.missed = GIVEN_UP[TTFT]
         due = [first_due(s.arrived, s.slo.ttft, now) for s in step.prefilling]
-        prompts, order = step.prompts, np.empty(len(fresh), np.int64)
+        order = np.empty(len(fresh), np.int64)
         self._pressure = admission(
-            np.array([waiting[i].arrived for i in fresh]),
-            np.array([waiting[i].slo.ttft for i in fresh]),
-            np.array([prompts[i] for i in fresh], np.float64),
+            np.array(flat, np.float64).reshape(-1, len(WAITING)),
             float(sum(step.left)),
             min(due, default=math.inf),
             self._prompt_speed,
@@ -264,43 +268,39 @@ class Planner:
             now,
             order,
         )
-        for state in (waiting[i] for i in fresh):
-            if now - state.arrived > state.slo.ttft:
-                state.missed = GIVEN_UP[TTFT]
         return places + [fresh[i] for i in order.tolist()]
 
     def _count_admissions(self, waiting: list[RequestState], now: float) -> None:
         """Follow who was admitted since the last order: from the front, those that are gone."""
-        left = {id(state) for state in waiting}
+        if waiting and self._waiting and waiting[0] is self._waiting[0]:
+            return
+        left = set(waiting)
         for state in self._waiting:
-            if id(state) in left:
+            if state in left:
                 break
             self._since = 0 if is_patient(state.arrived, now) else self._since + 1
-        self._waiting = [state for state in self._waiting if id(state) in left]
 
     def _warm_up(self) -> None:
         """Compile now what is compiled, not while requests wait."""
         one, ones = np.ones(1), np.ones(1, np.int64)
-        slack(np.ones((1, len(TERMS))), 1.0, 0.0, one, one, ones)
-        admission(one, one, one, 0.0, 1.0, 1.0, 1.0, 0, 0.0, 0.0, ones)
-        prompt_tokens(1.0, 1.0, 1.0, 0.0, _ANY)
-        survival, hope = outlook(self._estimator.tables, ones, one)
-        factors, three = np.ones(2), np.ones(3)
-        allocate(survival, hope, ones, one, one, one, three, factors, three, 1, 1.0, ones)
+        prices, coefficients = np.ones(3), np.ones(len(FEATURES))
+        out, rows = np.ones((2, 1), np.int64), np.ones((1, len(ROW)))
+        admission(np.ones((1, len(WAITING))), 0.0, 1.0, 1.0, 1.0, 0, 0.0, 0.0, ones)
+        chances = outlook(self._estimator.tables, ones, one)
+        rest = (1.0, 1.0, coefficients, 1.0, np.ones(2), prices, 1, 1.0, 1.0, out)
+        divide(chances, rows, *rest)
+        divide_by(self._estimator.tables, rows, *rest)
+        costs(1, 1.0, step_seconds(coefficients, 1, 1.0), np.ones(2), prices, 1)
 
 
-def _seconds(coefficients: list[float], batch: int, context: float) -> Floats:
-    """Of a step without drafts, per pass of the drafter, per position verified."""
-    c = coefficients
-    base = c[0] + batch * (c[_REQUESTS] + c[_CONTEXT] * context)
-    return np.array((base, c[_DEPTH], c[_DRAFTED]))
+def _rows(states: Sequence[RequestState], drafted: Sequence[int], speed: float) -> Floats:
+    """What a plan is made of, shape (n, len(ROW))."""
+    flat: list[float] = []
+    for s, drafts in zip(states, drafted, strict=True):
+        flat += s.promised
+        own = speed if s.speed is None else s.speed
+        flat += (s.first, s.emitted, drafts, own, s.slot, s.frailty)
+    return np.array(flat, np.float64).reshape(-1, len(ROW))
 
 
-def _prices(structure: Structure) -> Floats:
-    """Per position verified, per position drafted, per second."""
-    prices = structure.prices
-    return np.array((prices.verified, prices.drafted, prices.second))
-
-
-_ANY: Final = 2**31  # prompt tokens: the engine holds to its own bound itself
 _INSTANT: Final = 1e-9  # seconds per prompt token that is divided by

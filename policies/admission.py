@@ -30,6 +30,10 @@ TURN: Final = 6
 CAUTION: Final = 0.85
 """Share of the prompt tokens that lately ran in a second, which first tokens are planned with."""
 
+WAITING: Final = ("arrived", "ttft", "prompt")
+"""What is known of a request that waits: when it arrived; its objective for the first token,
+seconds, infinite for none; tokens to compute before that."""
+
 _LEAST_SHARE: Final = 0.2  # of a step's time that prompts get, if there are any
 _USUAL_SHARE: Final = 0.4  # that they can have without making the others late, by and large
 _MOST_SHARE: Final = 0.9
@@ -39,9 +43,7 @@ _LAST: Final = 1e12  # tokens: more than any prompt
 
 @compiled
 def admission(
-    arrived: Floats,
-    ttft: Floats,
-    prompts: Floats,
+    waiting: Floats,
     started: float,
     started_due: float,
     speed: float,
@@ -54,9 +56,7 @@ def admission(
     """Order the queue.
 
     Args:
-        arrived: when each request arrived, shape (n,).
-        ttft: its objective, seconds; infinite for none; shape (n,).
-        prompts: its tokens to compute before its first one, shape (n,).
+        waiting: ``WAITING`` of each request, shape (n, 3).
         started: prompt tokens left of requests that are admitted already.
         started_due: when the first of them is due; infinite if there is none.
         speed: prompt tokens per second that lately ran while there were any.
@@ -70,8 +70,9 @@ def admission(
     Returns:
         Prompt tokens per second with which all that can be in time will be.
     """
-    n = len(arrived)
+    n = len(waiting)
     due, free = np.empty(n), np.empty(n, np.bool_)
+    arrived, ttft, prompts = waiting[:, 0], waiting[:, 1], waiting[:, 2]
     for q in range(n):
         due[q] = first_due(arrived[q], ttft[q], now)
         free[q] = due[q] != arrived[q] + ttft[q]

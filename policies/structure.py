@@ -41,6 +41,10 @@ class Structure:
         grid: what their sum is multiplied by, shape (KNOTS, MAX_DEPTH + 1): batch sizes 1, 2, 4,
             ... by depths, interpolated over the logarithm of the batch; None for ones.
         switch: seconds per step, over an interval, that another depth than the one in force costs.
+
+    Attributes:
+        second_terms: the coefficients, for compiled code.
+        price_terms: dollars per position verified, per position drafted, per second: shape (3,).
     """
 
     def __init__(
@@ -56,6 +60,8 @@ class Structure:
         self.k_max = k_max
         self.coefficients = np.asarray(coefficients, np.float32)
         self.prices = prices
+        self.second_terms = self.coefficients.astype(np.float64)
+        self.price_terms = np.array((prices.verified, prices.drafted, prices.second))
         self.grid = FLAT if grid is None else np.asarray(grid, np.float32)
         self.switch = switch
         self._of_batch: dict[int, Floats] = {}

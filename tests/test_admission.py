@@ -24,21 +24,19 @@ SPEED = 1000.0 / CAUTION  # so that a thousand prompt tokens are planned for a s
 def ordered(arrived, ttft, prompts, started=0.0, due=math.inf, since=0, now=0.0, step=0.0):
     """The order and the pressure."""
     order = np.full(len(arrived), -1, np.int64)
-    pressure = admission(
-        np.array(arrived, np.float64), np.array(ttft, np.float64), np.array(prompts, np.float64),
-        started, due, SPEED, 1.0, since, step, now, order,
-    )  # fmt: skip
+    waiting = np.array([arrived, ttft, prompts], np.float64).T.copy()
+    pressure = admission(waiting, started, due, SPEED, 1.0, since, step, now, order)
     return order.tolist(), pressure
 
 
 def test_prompts_that_were_held_back_are_planned_with_what_they_could_run():
     """Four tenths of a step are, by and large."""
     order = np.empty(2, np.int64)
-    two = np.zeros(2), np.full(2, 1.0), np.array([400.0, 60.0])
+    two = np.array([[0.0, 1.0, 400.0], [0.0, 1.0, 60.0]])
     # Both are in time at four tenths of 2,000 tokens per second, one of them at the 100 that ran.
-    admission(*two, 0.0, math.inf, 100.0, CAUTION / 2000.0, 0, 0.0, 0.0, order)
+    admission(two, 0.0, math.inf, 100.0, CAUTION / 2000.0, 0, 0.0, 0.0, order)
     assert order.tolist() == [0, 1]
-    admission(*two, 0.0, math.inf, 100.0, 1.0, 0, 0.0, 0.0, order)
+    admission(two, 0.0, math.inf, 100.0, 1.0, 0, 0.0, 0.0, order)
     assert order.tolist() == [1, 0]
 
 

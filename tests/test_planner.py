@@ -320,8 +320,8 @@ def test_planning_is_timed():
 
 def test_whatever_there_is_to_plan_was_compiled_when_the_planner_was_made():
     plans = planner()
-    kinds = [planning.slack, planning.admission, planning.prompt_tokens]
-    kinds += [planning.allocate, planning.outlook]
+    kinds = [planning.admission, planning.divide, planning.divide_by, planning.step_seconds]
+    kinds += [planning.outlook, planning.costs]
     known = [len(kind.signatures) for kind in kinds]
     tight = request(TIGHT, age=0.4, emitted=10)
     running, waiting = [tight, easy(), hard()], [request(TIGHT), request(age=40.0)]

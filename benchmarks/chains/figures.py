@@ -43,21 +43,30 @@ class Measured:
 
     @property
     def error(self) -> float:
-        """Relative error of the prediction."""
+        """Relative error of the predicted seconds per token."""
         return abs(self.prediction.per_token / self.per_token - 1.0)
+
+    @property
+    def errors(self) -> tuple[float, float]:
+        """The same of the seconds of a step, and of its tokens."""
+        seconds, tokens = trimmed(self.seconds), float(np.mean(self.tokens))
+        return abs(self.prediction.seconds / seconds - 1), abs(self.prediction.tokens / tokens - 1)
 
 
 def figures(found: Sequence[Measured]) -> dict[str, float]:
     """What a result says of them.
 
     ``chain_prediction_error`` is the mean relative error over chains and batch sizes,
-    ``..._worst`` the greatest; ``chain_three_over_two_B`` the seconds per token of the chain of all
+    ``..._worst`` the greatest, ``..._seconds`` and ``..._tokens`` the means of those of a step's
+    seconds and tokens apart; ``chain_three_over_two_B`` the seconds per token of the chain of all
     models over those of the best one with one drafter, at batch size B.
     """
     errors = [measured.error for measured in found]
     out = {
         "chain_prediction_error": float(np.mean(errors)),
         "chain_prediction_error_worst": max(errors),
+        "chain_prediction_error_seconds": float(np.mean([m.errors[0] for m in found])),
+        "chain_prediction_error_tokens": float(np.mean([m.errors[1] for m in found])),
     }
     for batch in sorted({measured.batch for measured in found}):
         mine = [measured for measured in found if measured.batch == batch]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -26,6 +26,9 @@ from .options import ChainOptions
 
 WARM: Final = 2
 """Steps of a generation before those that count."""
+
+STRIDE: Final = 4
+"""Tokens of the target's own from one count of what is accepted to the next."""
 
 _WIDTHS: Final = (1, 2, 3, 5, 9)  # tokens per request of the passes that are profiled
 
@@ -49,7 +52,6 @@ class Bench:
 
     options: ChainOptions
     levels: Mapping[str, Level]
-    acceptance: ChainAcceptance = field(default_factory=ChainAcceptance)
 
     def profile(self, batch: int) -> list[tuple[str, Pass]]:
         """One timed pass of every model and width."""
@@ -57,9 +59,9 @@ class Bench:
         shortest = min(map(len, texts))
         texts = [text[:shortest] for text in texts]
         found = []
+        self._clear(batch)
         for name, level in self.levels.items():
             slots = range(batch)
-            _clear(level, batch)
             level.read(slots, texts, [1] * batch)
             for width in _WIDTHS:
                 start = time.perf_counter()
@@ -67,13 +69,22 @@ class Bench:
                 found.append((name, Pass(batch, width, time.perf_counter() - start)))
         return found
 
-    def count(self) -> None:
-        """Count what every model accepts of every smaller one, along its own text."""
-        names = list(self.levels)
-        batch = max(self.options.batches)
-        pairs = [(a, b) for k, b in enumerate(names) for a in names[:k]]
-        for number, pair in enumerate(pairs):
-            self._count(pair, self._texts(batch, 100 + number))
+    def acceptance(self, batch: int) -> ChainAcceptance:
+        """What every model accepts of every smaller one, on the prompts of all visits.
+
+        It is counted along the target's own text: in a chain, too, that is what goes on.
+        """
+        counted = ChainAcceptance()
+        target = self.levels[NAMES[-1]]
+        for number in range(self.options.rounds):
+            texts = self._visited(batch, number)
+            self._clear(batch)
+            rows, slots = [text.tokens for text in texts], range(batch)
+            rest = target.draft(slots, rows, STRIDE * self.options.steps)
+            for end in range(0, STRIDE * self.options.steps, STRIDE):
+                so_far = [row + more[:end] for row, more in zip(rows, rest, strict=True)]
+                self._count(counted, so_far, [text.slot for text in texts])
+        return counted
 
     def load(self, batch: int) -> ChainLoad:
         """The requests of all visits together."""
@@ -85,8 +96,7 @@ class Bench:
         """Generate with a chain for some steps, from the prompts of a number."""
         batch = measured.batch
         drafter = ChainDrafter([self.levels[name] for name in NAMES[:-1]], measured.plan)
-        for level in self.levels.values():
-            _clear(level, batch)
+        self._clear(batch)
         texts = {str(k): text.tokens for k, text in enumerate(self._visited(batch, number))}
         for name, text in texts.items():
             drafter.begin(name, text, Owner(name))
@@ -116,17 +126,21 @@ class Bench:
         said = level.read(range(len(texts)), whole, ends)
         return [own[: common(draft, own) + 1] for draft, own in zip(drafts, said, strict=True)]
 
-    def _count(self, pair: tuple[str, str], texts: Sequence[Text]) -> None:
-        lower, upper = (self.levels[name] for name in pair)
-        rows = [text.tokens for text in texts]
-        for level in (lower, upper):
-            _clear(level, len(rows))
-        for _ in range(self.options.steps):
-            drafts = lower.draft(range(len(rows)), rows, MAX_DEPTH)
-            emitted = self._verify(upper, rows, drafts)
-            for text, tokens in zip(texts, emitted, strict=True):
-                self.acceptance.add_run(pair, text.slot, MAX_DEPTH, len(tokens) - 1)
-            rows = [row + tokens for row, tokens in zip(rows, emitted, strict=True)]
+    def _count(
+        self, counted: ChainAcceptance, texts: Sequence[list[int]], slots: Sequence[int]
+    ) -> None:
+        names = list(self.levels)
+        for k, lower in enumerate(names[:-1]):
+            drafts = self.levels[lower].draft(range(len(texts)), texts, MAX_DEPTH)
+            for upper in names[k + 1 :]:
+                kept = self._verify(self.levels[upper], texts, drafts)
+                for slot, tokens in zip(slots, kept, strict=True):
+                    counted.add_run((lower, upper), slot, MAX_DEPTH, len(tokens) - 1)
+
+    def _clear(self, batch: int) -> None:
+        for level in self.levels.values():
+            for slot in range(batch):
+                level.clear(slot)
 
     def _visited(self, batch: int, number: int) -> list[Text]:
         """The prompts of a visit; those of small batches are of another class each time."""
@@ -143,8 +157,3 @@ class Bench:
             for slot, prompt in enumerate(group)
         ]
         return found[:batch]
-
-
-def _clear(level: Level, batch: int) -> None:
-    for slot in range(batch):
-        level.clear(slot)

@@ -14,7 +14,7 @@ from ...policies.chains.prediction import predict
 from ...policies.chains.times import Pass, fit_times
 from ...policies.spaces import MAX_DEPTH
 from .figures import NAMES, Measured, trimmed
-from .measuring import WARM, Bench
+from .measuring import STRIDE, WARM, Bench
 from .options import ChainOptions
 
 
@@ -26,8 +26,6 @@ def run(options: ChainOptions, progress: Callable[[str], None] = lambda _: None)
         progress: is told what goes on.
     """
     bench = Bench(options, _levels(options))
-    progress("counting what is accepted")
-    bench.count()
     found: list[Measured] = []
     for batch in options.batches:
         progress(f"batch {batch}")
@@ -37,18 +35,18 @@ def run(options: ChainOptions, progress: Callable[[str], None] = lambda _: None)
 
 def _compare(bench: Bench, batch: int) -> list[Measured]:
     """Every chain at a batch size."""
-    load = bench.load(batch)
+    load, acceptance = bench.load(batch), bench.acceptance(batch)
     bench.profile(batch)
     passes = bench.profile(batch)
     # Windows are planned by a first look; what they take is predicted from all that is measured.
-    table = ChainPlanner(_family(passes)).table(load, bench.acceptance)
+    table = ChainPlanner(_family(passes)).table(load, acceptance)
     found = [Measured(batch, candidate.plan, candidate.prediction) for candidate in table]
     for number in range(bench.options.rounds):
         for measured in found:
             passes += bench.profile(batch)
             bench.visit(measured, number)
     models = _family(passes)
-    survivals = {pair: bench.acceptance.survival(pair) for pair in models.pairs()}
+    survivals = {pair: acceptance.survival(pair) for pair in models.pairs()}
     for measured in found:
         measured.prediction = predict(measured.plan, models, load, survivals)
     return found
@@ -69,6 +67,6 @@ def _family(passes: Sequence[tuple[str, Pass]]) -> Family:
 
 def _levels(options: ChainOptions) -> dict[str, Level]:
     """All models, with room for what any visit writes."""
-    capacity = options.tokens + (options.steps + WARM + 1) * (MAX_DEPTH + 1)
+    capacity = options.tokens + (options.steps + WARM + 1) * (MAX_DEPTH + 1 + STRIDE)
     slots = max(*options.batches, len(CONTENTS))
     return {name: load_level(name, family.path(name), slots, capacity) for name in NAMES}

@@ -16,7 +16,7 @@ from ..chains.options import ChainOptions
 from ..engines import BenchError, Models, models
 from ..machine import machine, versions
 from ..result import result
-from ..session import session
+from ..session import SMALL_SHARE, session
 from . import memory
 from .arctic import has_arctic
 from .arms import OFFERED, SESSIONS
@@ -27,9 +27,6 @@ from .record import Record, Setup, load_record
 
 Progress = Callable[[str], None]
 
-_LEARNER_SHARE: Final = 0.05
-"""Of a core. Who drafts is learned inside the engine; on few cores a busy learner would slow down
-the one arm that has it."""
 _QUICK_TOKENS: Final = 200_000  # in the store
 _QUICK_SESSIONS: Final = 40
 
@@ -92,7 +89,7 @@ def _live(
             env={"FLYBALL_GUARD": "off"},
             extra=extra,
             drafters=OFFERED,
-            learner_share=_LEARNER_SHARE,
+            learner_share=SMALL_SHARE,  # who drafts is learned inside the engine
         ) as running:
             LiveRun(running, record, options, progress, lambda: record.save(path)).run()
     except (KeyboardInterrupt, BenchError, EngineError, ControllerError, LoadError) as e:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from ...inference.client import ControllerError
 from ...inference.simulator.traces import Trace
 from ..engines import BenchError, models
-from ..session import session
+from ..session import SMALL_SHARE, session
 from .live import LiveRun
 from .measured import Measured
 from .options import SloOptions
@@ -32,7 +32,14 @@ def sit(options: SloOptions, traces: Sequence[Trace], progress: Progress = print
     env = {"FLYBALL_GUARD": "off"}  # what it does would be the guard's doing as well
     try:
         with session(
-            pair, folder, options.seed, options.k_max, options.cores, env=env, extra=extra
+            pair,
+            folder,
+            options.seed,
+            options.k_max,
+            options.cores,
+            env=env,
+            extra=extra,
+            learner_share=SMALL_SHARE,
         ) as running:
             return LiveRun(running, options, traces, texts, progress).run()
     except ControllerError as e:

@@ -39,7 +39,9 @@ def train(
             work=work or WORK, weights=weights or WEIGHTS, device=device, threads=threads
         )
         options.work.mkdir(parents=True, exist_ok=True)
-    say(f"the family is trained in {options.work}, from what is there already")
+        begun = any(options.work.iterdir())
+    start = "what is there already" if begun else "nothing"
+    say(f"the family is trained in {options.work}, from {start}")
     try:
         train_family(options)
     except KeyboardInterrupt:

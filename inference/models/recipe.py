@@ -91,7 +91,7 @@ class Distillation:
         windows: Windows per step.
     """
 
-    tokens: int = 1_300_000
+    tokens: int = 2_600_000
     generated: float = 0.5
     written: int = 384
     tool_calls: float = 0.6

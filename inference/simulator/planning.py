@@ -49,17 +49,14 @@ def _admission(
             due = min(due, first_due(request.arrival, ttft, engine.clock))
     n = engine.queued
     queue = np.empty(n, waiting.dtype)
-    arrived, ttft, prompts = np.empty(n), np.empty(n), np.empty(n)
+    rows = np.empty((n, 3))
     for q in range(n):
         queue[q] = waiting[(engine.head + q) % len(waiting)]
-        arrived[q] = queue[q].arrival
-        ttft[q] = world.slos[queue[q].slo].ttft
-        prompts[q] = queue[q].prompt
+        rows[q, 0], rows[q, 1] = queue[q].arrival, world.slos[queue[q].slo].ttft
+        rows[q, 2] = queue[q].prompt
     places = np.empty(n, np.int64)
     pressure = admission(
-        arrived,
-        ttft,
-        prompts,
+        rows,
         started,
         due,
         engine.prompt_speed,

@@ -1,0 +1,170 @@
+"""One engine step's plan for requests that decode, in one compiled call.
+
+The rules are those of ``slack``, ``allocation`` and ``admission``. They are put together here as
+every call from Python costs the engine some microseconds, and many more where the model's weights
+have just pushed everything else out of the processor's caches.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from .admission import prompt_tokens
+from .allocation import Integers, allocate, outlook
+from .compiling import compiled
+from .slack import MET, TERMS, slack
+from .step_time import FEATURES
+from .transition import Floats
+
+ROW: Final = (*TERMS, "drafts", "speed", "slot", "frailty")
+"""What a plan is made of, per request: its terms, drafts made for it, its speed, its class and the
+multiplier on that class's hazards."""
+
+_TERMS: Final = len(TERMS)
+_DRAFTS: Final = ROW.index("drafts")
+_SPEED: Final = ROW.index("speed")
+_SLOT: Final = ROW.index("slot")
+_FRAILTY: Final = ROW.index("frailty")
+_REQUESTS: Final = FEATURES.index("requests")
+_DEPTH: Final = FEATURES.index("depth")
+_DRAFTED: Final = FEATURES.index("drafted")
+_PREFILL: Final = FEATURES.index("prefill")
+_CONTEXT: Final = FEATURES.index("context")
+_ANY: Final = 2**31  # prompt tokens: the engine holds to its own bound itself
+_INSTANT: Final = 1e-9  # seconds per prompt token that is divided by
+
+
+@compiled
+def step_seconds(coefficients: Floats, batch: int, context: float) -> Floats:
+    """Of a step without drafts, per pass of the drafter, per position verified: shape (3,).
+
+    Args:
+        coefficients: of the step-time model, shape (6,).
+        batch: requests that decode.
+        context: mean cached tokens of one.
+    """
+    c = coefficients
+    base = c[0] + batch * (c[_REQUESTS] + c[_CONTEXT] * context)
+    return np.array((base, c[_DEPTH], c[_DRAFTED]))
+
+
+@compiled
+def divide(
+    chances: Floats,
+    rows: Floats,
+    coming: float,
+    now: float,
+    coefficients: Floats,
+    context: float,
+    factors: Floats,
+    prices: Floats,
+    depth: int,
+    rate: float,
+    pressure: float,
+    out: Integers,
+) -> tuple[int, float, int, float, bool]:
+    """Plan a step.
+
+    Args:
+        chances: survival of the requests' drafts and hope of it, shape (2, n, D).
+        rows: ``ROW`` of each, shape (n, 10).
+        coming: tokens that one may be expected to emit yet, at least 1.
+        now: the time, by the clock of the terms.
+        coefficients: as ``step_seconds`` takes them.
+        context: the same.
+        factors: as ``allocate`` takes them, and so the next three.
+        prices: dollars.
+        depth: that is to be drafted, by the policy.
+        rate: as the last plan returned it; 1 at first.
+        pressure: prompt tokens per second that are needed.
+        out: written: drafts to verify, and which objective cannot be met any more as an index into
+            ``slack.GIVEN_UP``; shape (2, n).
+
+    Returns:
+        The depth to draft in this step and the rate, as ``allocate`` has them. Most prompt tokens
+        in it, negative where nobody minds. Mean seconds that those with objectives have over, 0
+        without any. Whether any objective is given up.
+    """
+    n = len(rows)
+    pace, credit, lengths = np.empty(n), np.empty(n), np.empty(n, np.int64)
+    missed = out[1]
+    slack(rows[:, :_TERMS], coming, now, pace, credit, missed)
+    depth, rate, seconds, limit = allocate(
+        chances[0],
+        chances[1],
+        rows[:, _DRAFTS].astype(np.int64),
+        rows[:, _SPEED].copy(),
+        pace,
+        credit,
+        step_seconds(coefficients, n, context),
+        factors,
+        prices,
+        depth,
+        rate,
+        lengths,
+    )
+    over, bound, given_up = 0.0, 0, False
+    for i in range(n):
+        out[0, i] = lengths[i]
+        given_up |= missed[i] != MET
+        if pace[i] < np.inf:
+            over += credit[i]
+            bound += 1
+    tokens = -1
+    if limit < np.inf:
+        per_token = max(coefficients[_PREFILL], _INSTANT)
+        tokens = prompt_tokens(limit, seconds, per_token, pressure, _ANY)
+    return depth, rate, tokens, over / max(bound, 1), given_up
+
+
+@compiled
+def divide_by(
+    tables: Floats,
+    rows: Floats,
+    coming: float,
+    now: float,
+    coefficients: Floats,
+    context: float,
+    factors: Floats,
+    prices: Floats,
+    depth: int,
+    rate: float,
+    pressure: float,
+    out: Integers,
+) -> tuple[int, float, int, float, bool]:
+    """Plan a step in which one drafter drafts for all.
+
+    Args:
+        tables: of its ``SurvivalEstimator``, shape (2, CLASSES, D).
+        rows: this and all that follows as ``divide`` takes them.
+        coming: tokens.
+        now: seconds.
+        coefficients: seconds.
+        context: tokens.
+        factors: on seconds.
+        prices: dollars.
+        depth: tokens.
+        rate: tokens per cost.
+        pressure: prompt tokens per second.
+        out: written.
+
+    Returns:
+        As ``divide`` does.
+    """
+    chances = outlook(tables, rows[:, _SLOT].astype(np.int64), rows[:, _FRAILTY].copy())
+    return divide(
+        chances,
+        rows,
+        coming,
+        now,
+        coefficients,
+        context,
+        factors,
+        prices,
+        depth,
+        rate,
+        pressure,
+        out,
+    )
