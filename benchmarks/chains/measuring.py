@@ -53,17 +53,19 @@ class Bench:
     options: ChainOptions
     levels: Mapping[str, Level]
 
-    def profile(self, batch: int) -> list[tuple[str, Pass]]:
-        """One timed pass of every model and width."""
-        texts = [text.tokens for text in self._texts(batch, 1)]
-        shortest = min(map(len, texts))
-        texts = [text[:shortest] for text in texts]
+    def profile(self, batch: int, number: int = 0) -> list[tuple[str, Pass]]:
+        """One timed pass of every model and width, on the prompts of a visit.
+
+        The models take turns, as they do in a chain: each finds the others' weights in the caches.
+        """
+        texts = [text.tokens for text in self._visited(batch, number)]
+        slots = range(batch)
         found = []
         self._clear(batch)
-        for name, level in self.levels.items():
-            slots = range(batch)
+        for level in self.levels.values():
             level.read(slots, texts, [1] * batch)
-            for width in _WIDTHS:
+        for width in _WIDTHS:
+            for name, level in self.levels.items():
                 start = time.perf_counter()
                 level.read(slots, texts, [width] * batch)
                 found.append((name, Pass(batch, width, time.perf_counter() - start)))

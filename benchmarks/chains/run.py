@@ -43,7 +43,7 @@ def _compare(bench: Bench, batch: int) -> list[Measured]:
     found = [Measured(batch, candidate.plan, candidate.prediction) for candidate in table]
     for number in range(bench.options.rounds):
         for measured in found:
-            passes += bench.profile(batch)
+            passes += bench.profile(batch, number)
             bench.visit(measured, number)
     models = _family(passes)
     survivals = {pair: acceptance.survival(pair) for pair in models.pairs()}
