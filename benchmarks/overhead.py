@@ -2,14 +2,15 @@
 
 Both engines are up at once and are loaded in turn, A B B A, each time with the very same requests:
 what is compared is the time for identical work. The governed one observes, evaluates a network of
-the learned one's size, applies and reports at every interval; its best action is always the same
-depth.
+the learned one's size, applies and reports at every interval, and plans every step; its best action is
+always the same depth, all of which is verified: the work is the plain engine's.
 
 Figures:
     throughput_ratio: governed over plain, tokens per second, geometric mean over the pairs without
         the lowest and the highest fifth; with ``_low`` and ``_high``.
     decide_us_p50, decide_us_p99: how long a decision holds the engine up, microseconds.
     prepare_us_p50, prepare_us_p99: how long deciding takes meanwhile, while the model runs.
+    plan_us_p50, plan_us_p99: how long a step's plan takes.
     plain_tokens_per_second, governed_tokens_per_second: means over the pairs.
     pairs, decisions, dropped, faults: counts.
 """
@@ -152,6 +153,7 @@ def _slice(options: OverheadOptions, engine: EngineProcess, work: list[Prompt]) 
 
 
 _LEAST_TRANSITIONS: Final = 4
+_LEAST_VERIFIED: Final = 0.9  # share of its drafts: those made with a request's last step are not
 _TRIM: Final = 0.2  # of the ratios at either end: a shared machine's hiccups are long
 _WARM_UP: Final = 3  # slices of each engine before anything is compared
 
@@ -169,6 +171,10 @@ def _figures(
             f"the governed engine did not hold its depth: depths {sorted(other)}, "
             f"{beat.faults} faults, {beat.last_fault!r}"
         )
+    totals = beat.totals
+    verified = (totals.verified - totals.request_steps) / max(totals.drafted, 1)
+    if verified < _LEAST_VERIFIED:
+        raise BenchError(f"the governed engine verified only {verified:.0%} of its drafts")
     governed, plain = np.mean(measured, axis=0)
     return {
         **ratio_interval([measured], options.seed, trim=_TRIM).figures("throughput_ratio"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+from flyball.benchmarks.snapshots import fixed_snapshot
 from flyball.inference import planner as planning
 from flyball.inference.flight import Flight
 from flyball.inference.governor import Governor
@@ -105,6 +106,16 @@ def test_the_easy_are_verified_further_than_the_hard():
     assert plan.lengths[0] > plan.lengths[1]
     assert plan.prompt_tokens is None
     assert plan.order is None
+
+
+@pytest.mark.parametrize("speed", [0.0, 1.0])
+def test_the_overhead_is_measured_with_everything_verified(speed):
+    hopeless = hard()
+    hopeless.frailty = 50.0
+    queue = Queue([hopeless, easy()], [4, 4])
+    free = fixed_snapshot(K_MAX, 4).structure
+    assert planner().plan(4, queue, free, speed, 100.0, True).lengths == [4, 4]
+    assert planner().plan(4, queue, STRUCTURE, speed, 100.0, True).lengths[0] < 4
 
 
 def test_nothing_is_left_unverified_where_that_is_not_allowed():
