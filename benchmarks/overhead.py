@@ -2,8 +2,8 @@
 
 Both engines are up at once and are loaded in turn, A B B A, each time with the very same requests:
 what is compared is the time for identical work. The governed one observes, evaluates a network of
-the learned one's size, applies and reports at every interval, and plans every step; its best action is
-always the same depth, all of which is verified: the work is the plain engine's.
+the learned one's size, applies and reports at every interval, and plans every step; its best action
+is always the same depth, all of which is verified: the work is the plain engine's.
 
 Figures:
     throughput_ratio: governed over plain, tokens per second, geometric mean over the pairs without
