@@ -276,11 +276,11 @@ class Deciding:
             speed,
         ]
 
-    def _thresholds(self, moment: Moment, orders: Orders) -> Floats | float:
-        """Hope from which on the drafts of running requests are verified; 0 for all of them."""
+    def _thresholds(self, moment: Moment, orders: Orders) -> Floats | None:
+        """Hope from which on the drafts of running requests are verified; None for all of them."""
         snapshot, before = deciding(orders), moment.before
         if not moment.requests or snapshot is None:
-            return 0.0
+            return None
         states = list(moment.requests.values())
         depth = before.decision.applied if before else self._info.static_depth
         structure = self.structure(snapshot)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+import numpy as np
+
+from ..policies.allocation import outlook
 from ..policies.calibration import Calibration
 from ..policies.kept import kept_means
 from ..policies.survival import SurvivalEstimator
@@ -61,7 +64,7 @@ class Drafts:
         self,
         requests: Collection[RequestState],
         share: list[float],
-        thresholds: Floats | float = 0.0,
+        thresholds: Floats | None = None,
     ) -> list[float]:
         """The observation's fields from ``acceptance_1`` to the last ``later``.
 
@@ -69,7 +72,7 @@ class Drafts:
             requests: those that run.
             share: of each class among them.
             thresholds: hope from which on a position of theirs is verified, shape
-                (len(requests),) or one for all; 0 where all that is drafted is verified.
+                (len(requests),); None where all that is drafted is verified.
         """
         estimator = self.estimator
         estimator.refresh()
@@ -79,8 +82,9 @@ class Drafts:
         slots = [state.slot for state in requests]
         frailties = [state.frailty for state in requests]
         if not requests:  # then one is about to come, and nothing is in its way
-            slots, frailties, thresholds = [0], [1.0], 0.0
-        means = kept_means(estimator.outlook(slots, frailties), thresholds)
+            slots, frailties, thresholds = [0], [1.0], None
+        seen = outlook(estimator.tables, np.array(slots, np.int64), np.array(frailties))
+        means = kept_means(seen, np.zeros(len(slots)) if thresholds is None else thresholds)
         return [
             *estimator.position.tolist(),
             *means.ravel().tolist(),

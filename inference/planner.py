@@ -16,8 +16,9 @@ from typing import Final
 import numpy as np
 
 from ..policies.admission import WAITING, admission, first_due, is_patient
-from ..policies.allocation import costs, outlook
-from ..policies.planning import ROW, divide, divide_by, step_seconds
+from ..policies.allocation import outlook
+from ..policies.kept import kept_means
+from ..policies.planning import ROW, divide, divide_by, step_seconds, thresholds
 from ..policies.slack import GIVEN_UP, TTFT
 from ..policies.step_time import FEATURES
 from ..policies.structure import Structure
@@ -130,13 +131,15 @@ class Planner:
             depth: that is drafted.
             context: mean cached tokens of requests that decode.
         """
-        n = len(states)
-        speeds = np.array([speed if s.speed is None else s.speed for s in states])
-        seconds = step_seconds(structure.second_terms, n, context)
-        prices = structure.price_terms
-        mean = float(speeds.mean())
-        position, dollars, _ = costs(n, mean, seconds, structure.factors(n), prices, depth)
-        return self._rate * (position + (1.0 - speeds) * dollars)
+        return thresholds(
+            np.array([speed if s.speed is None else s.speed for s in states]),
+            structure.second_terms,
+            context,
+            structure.factors(len(states)),
+            structure.price_terms,
+            depth,
+            self._rate,
+        )
 
     def verified_by(self, policy: LivePolicy, step: Step, context: float) -> list[int] | None:
         """What a policy of the catalogue has verified of each request; None for all.
@@ -290,7 +293,9 @@ class Planner:
         rest = (1.0, 1.0, coefficients, 1.0, np.ones(2), prices, 1, 1.0, 1.0, out)
         divide(chances, rows, *rest)
         divide_by(self._estimator.tables, rows, *rest)
-        costs(1, 1.0, step_seconds(coefficients, 1, 1.0), np.ones(2), prices, 1)
+        thresholds(one, coefficients, 1.0, np.ones(2), prices, 1, 1.0)
+        step_seconds(coefficients, 1, 1.0)
+        kept_means(chances, one)
 
 
 def _rows(states: Sequence[RequestState], drafted: Sequence[int], speed: float) -> Floats:

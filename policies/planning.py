@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from .admission import prompt_tokens
-from .allocation import Integers, allocate, outlook
+from .allocation import Integers, allocate, costs, outlook
 from .compiling import compiled
 from .slack import MET, TERMS, slack
 from .step_time import FEATURES
@@ -48,6 +48,34 @@ def step_seconds(coefficients: Floats, batch: int, context: float) -> Floats:
     c = coefficients
     base = c[0] + batch * (c[_REQUESTS] + c[_CONTEXT] * context)
     return np.array((base, c[_DEPTH], c[_DRAFTED]))
+
+
+@compiled
+def thresholds(
+    speeds: Floats,
+    coefficients: Floats,
+    context: float,
+    factors: Floats,
+    prices: Floats,
+    depth: int,
+    rate: float,
+) -> Floats:
+    """Hope from which on a position is verified, per request, shape (n,).
+
+    Args:
+        speeds: the requests' own, shape (n,), n at least 1.
+        coefficients: as ``step_seconds`` takes them.
+        context: the same.
+        factors: as ``allocate`` takes them, and so all that follows.
+        prices: dollars.
+        depth: that is drafted.
+        rate: as the last plan returned it.
+    """
+    n = len(speeds)
+    seconds = step_seconds(coefficients, n, context)
+    position, dollars, _ = costs(n, speeds.mean(), seconds, factors, prices, depth)
+    worth: Floats = rate * (position + (1.0 - speeds) * dollars)
+    return worth
 
 
 @compiled

@@ -26,7 +26,7 @@ def train(
 ) -> None:
     """Reproduce the family from nothing: tokenizer, target, drafters, distillation, measures.
 
-    It takes about an hour on two cores with units for bfloat16 matrices (AMX), several on others;
+    It takes about 50 minutes on two cores with units for bfloat16 matrices (AMX), hours on others;
     stopped at any time, the same command goes on where it was.
 
     Example: flyball models train --device cuda
