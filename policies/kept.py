@@ -26,11 +26,12 @@ def kept_means(outlook: Floats, thresholds: Floats) -> Floats:
         thresholds: hope from which on a position is kept, shape (n,); 0 keeps them all.
     """
     _, n, depths = outlook.shape
-    means = np.zeros((3, depths))
+    means: Floats = np.zeros((3, depths))
     for i in range(n):
         for j in range(depths):
             if outlook[1, i, j] >= thresholds[i]:
                 means[0, j] += outlook[0, i, j]
                 means[1, j] += outlook[1, i, j]
                 means[2, j] += 1.0
-    return means / n
+    means /= n
+    return means
