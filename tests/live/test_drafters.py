@@ -205,7 +205,8 @@ def test_what_is_remembered_outlives_an_engine_stopped_under_load(switching: Swi
     kept = store_path(switching.folder / "store", "lasting")
     # It is saved as requests end, but not all the time.
     eventually(lambda: switching.accepted("lasting") and kept.exists(), what="a store that is kept")
-    load = [{"prompt": f"x = {i}", "max_tokens": 900, "ignore_eos": True} for i in range(8)]
+    # More than any machine is done with before the engine is told to stop.
+    load = [{"prompt": f"x = {i}", "max_tokens": 900, "ignore_eos": True} for i in range(48)]
     with ThreadPoolExecutor() as pool:
         broken_off = pool.submit(switching.ask, *load, flyball_drafter="suffix")
         time.sleep(0.5)
