@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -18,7 +18,7 @@ import numpy as np
 from ..policies.admission import WAITING, admission, first_due, is_patient
 from ..policies.allocation import outlook
 from ..policies.kept import kept_means
-from ..policies.planning import ROW, divide, divide_by, step_seconds, thresholds
+from ..policies.planning import ROW, chances_of, divide, prompt_second, step_seconds, thresholds
 from ..policies.slack import GIVEN_UP, TTFT
 from ..policies.step_time import FEATURES
 from ..policies.structure import Structure
@@ -42,7 +42,6 @@ _STEP_MOVE: Final = 0.1  # the same of one step's seconds
 _AHEAD: Final = 2.0  # steps until what is planned now has come: one may be in the air
 _LONGEST: Final = 1.0  # second that a step is taken to last at most
 _DEPTH: Final = FEATURES.index("depth")
-_PREFILL: Final = FEATURES.index("prefill")
 
 
 class Planner:
@@ -181,20 +180,25 @@ class Planner:
         """The depth to draft, what is verified of each, and most prompt tokens."""
         states, drafted = step.decoding, step.drafted
         coefficients, factors = structure.second_terms, structure.factors(len(states))
-        divided: Callable[..., tuple[int, float, int, float, bool]]
+        # The others end their drafts themselves where they are not worth it any more; of those
+        # that are there, a position is likelier accepted than of those that they may make.
+        others: list[bool] = []
         if self._records is None:
             self._read(states)
-            divided, chances = divide_by, self._estimator.tables
+            rows = _rows(states, drafted, speed)
+            chances = chances_of(self._estimator.tables, rows)
         else:
-            divided, chances = divide, self._records.outlook(states)
-            if all(s.drafter not in ("", DRAFT) for s in states):  # a model that drafts for none
+            rows = _rows(states, drafted, speed)
+            chances = self._records.outlook(states)
+            others = [state.drafter not in ("", DRAFT) for state in states]
+            if all(others):  # a model that drafts for none
                 coefficients = coefficients.copy()
                 coefficients[_DEPTH] = 0.0
                 factors = np.full_like(factors, factors[0])
         out = np.empty((2, len(states)), np.int64)
-        deeper, self._rate, tokens, self.slack, given_up = divided(
+        deeper, self._rate, tokens, self.slack, given_up = divide(
             chances,
-            _rows(states, drafted, speed),
+            rows,
             max(self._length, 1.0),
             now,
             coefficients,
@@ -211,10 +215,7 @@ class Planner:
             for state, code in zip(states, missed, strict=True):
                 state.missed = GIVEN_UP[code]
             self._given_up = given_up
-        if self._records is not None:
-            # The others end their drafts themselves where they are not worth it any more; of those
-            # that are there, a position is likelier accepted than of those that they may make.
-            others = [state.drafter not in ("", DRAFT) for state in states]
+        if others:
             lengths = [d if o else k for d, o, k in zip(drafted, others, lengths, strict=True)]
         return deeper, lengths, tokens if tokens >= 0 else None
 
@@ -265,7 +266,7 @@ class Planner:
             float(sum(step.left)),
             min(due, default=math.inf),
             self._prompt_speed,
-            max(float(structure.coefficients[_PREFILL]), _INSTANT),
+            prompt_second(structure.second_terms),
             self._since,
             _AHEAD * self._step,
             now,
@@ -289,10 +290,10 @@ class Planner:
         prices, coefficients = np.ones(3), np.ones(len(FEATURES))
         out, rows = np.ones((2, 1), np.int64), np.ones((1, len(ROW)))
         admission(np.ones((1, len(WAITING))), 0.0, 1.0, 1.0, 1.0, 0, 0.0, 0.0, ones)
-        chances = outlook(self._estimator.tables, ones, one)
-        rest = (1.0, 1.0, coefficients, 1.0, np.ones(2), prices, 1, 1.0, 1.0, out)
-        divide(chances, rows, *rest)
-        divide_by(self._estimator.tables, rows, *rest)
+        outlook(self._estimator.tables, ones, one)
+        chances = chances_of(self._estimator.tables, rows)
+        prompt_second(coefficients)
+        divide(chances, rows, 1.0, 1.0, coefficients, 1.0, np.ones(2), prices, 1, 1.0, 1.0, out)
         thresholds(one, coefficients, 1.0, np.ones(2), prices, 1, 1.0)
         step_seconds(coefficients, 1, 1.0)
         kept_means(chances, one)
@@ -306,6 +307,3 @@ def _rows(states: Sequence[RequestState], drafted: Sequence[int], speed: float) 
         own = speed if s.speed is None else s.speed
         flat += (s.first, s.emitted, drafts, own, s.slot, s.frailty)
     return np.array(flat, np.float64).reshape(-1, len(ROW))
-
-
-_INSTANT: Final = 1e-9  # seconds per prompt token that is divided by

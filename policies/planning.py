@@ -1,4 +1,4 @@
-"""One engine step's plan for requests that decode, in one compiled call.
+"""One engine step's plan for requests that decode, in two compiled calls.
 
 The rules are those of ``slack``, ``allocation`` and ``admission``. They are put together here as
 every call from Python costs the engine some microseconds, and many more where the model's weights
@@ -79,6 +79,28 @@ def thresholds(
 
 
 @compiled
+def prompt_second(coefficients: Floats) -> float:
+    """Seconds per prompt token, which may be divided by.
+
+    Args:
+        coefficients: as ``step_seconds`` takes them.
+    """
+    second: float = max(coefficients[_PREFILL], _INSTANT)
+    return second
+
+
+@compiled
+def chances_of(tables: Floats, rows: Floats) -> Floats:
+    """Survival and hope of requests that one drafter drafts for, shape (2, n, D).
+
+    Args:
+        tables: of the drafter's ``SurvivalEstimator``, shape (2, CLASSES, D).
+        rows: ``ROW`` of each, shape (n, 10).
+    """
+    return outlook(tables, rows[:, _SLOT].astype(np.int64), rows[:, _FRAILTY].copy())
+
+
+@compiled
 def divide(
     chances: Floats,
     rows: Floats,
@@ -142,57 +164,5 @@ def divide(
             bound += 1
     tokens = -1
     if limit < np.inf:
-        per_token = max(coefficients[_PREFILL], _INSTANT)
-        tokens = prompt_tokens(limit, seconds, per_token, pressure, _ANY)
+        tokens = prompt_tokens(limit, seconds, prompt_second(coefficients), pressure, _ANY)
     return depth, rate, tokens, over / max(bound, 1), given_up
-
-
-@compiled
-def divide_by(
-    tables: Floats,
-    rows: Floats,
-    coming: float,
-    now: float,
-    coefficients: Floats,
-    context: float,
-    factors: Floats,
-    prices: Floats,
-    depth: int,
-    rate: float,
-    pressure: float,
-    out: Integers,
-) -> tuple[int, float, int, float, bool]:
-    """Plan a step in which one drafter drafts for all.
-
-    Args:
-        tables: of its ``SurvivalEstimator``, shape (2, CLASSES, D).
-        rows: this and all that follows as ``divide`` takes them.
-        coming: tokens.
-        now: seconds.
-        coefficients: seconds.
-        context: tokens.
-        factors: on seconds.
-        prices: dollars.
-        depth: tokens.
-        rate: tokens per cost.
-        pressure: prompt tokens per second.
-        out: written.
-
-    Returns:
-        As ``divide`` does.
-    """
-    chances = outlook(tables, rows[:, _SLOT].astype(np.int64), rows[:, _FRAILTY].copy())
-    return divide(
-        chances,
-        rows,
-        coming,
-        now,
-        coefficients,
-        context,
-        factors,
-        prices,
-        depth,
-        rate,
-        pressure,
-        out,
-    )

@@ -331,7 +331,8 @@ def test_planning_is_timed():
 
 def test_whatever_there_is_to_plan_was_compiled_when_the_planner_was_made():
     plans = planner()
-    kinds = [planning.admission, planning.divide, planning.divide_by, planning.step_seconds]
+    kinds = [planning.admission, planning.divide, planning.chances_of, planning.step_seconds]
+    kinds += [planning.prompt_second]
     kinds += [planning.outlook, planning.thresholds, planning.kept_means]
     known = [len(kind.signatures) for kind in kinds]
     tight = request(TIGHT, age=0.4, emitted=10)

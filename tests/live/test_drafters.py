@@ -212,6 +212,7 @@ def test_what_is_remembered_outlives_an_engine_stopped_under_load(switching: Swi
         time.sleep(0.5)
         switching.engine.stop(60)
         assert broken_off.exception() is not None
+    assert kept.exists()
     (switching.folder / "drafters.json").unlink()
     switching.engine.start().wait_ready(240)
     # A tenant's store is read beside its first request.
