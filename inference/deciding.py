@@ -126,16 +126,38 @@ class Deciding:
             drafted: the interval that drafted what it verifies.
             flight: the step launched last.
         """
-        cut = drafted is not None and drafted.decision.reason in DECIDED
         context = flight.mean_context if flight else 0.0
         if orders.policy is not None:
+            cut = _is_decided(drafted)
             return Plan(depth, self._verified(orders.policy, step, context) if cut else None)
         if orders.runner is None:
             return Plan(depth)
         snapshot = orders.runner.snapshot
-        cut = cut and snapshot.meta.linear
+        cut = _is_decided(drafted) and snapshot.meta.linear
         structure = self.structure(snapshot)
         return self.planner.plan(depth, step, structure, orders.speed, context, cut)
+
+    def plan_ahead(
+        self, depth: int, orders: Orders, drafted: Interval | None, flight: Flight | None
+    ) -> None:
+        """Plan the step after the one that runs, where that needs no look at the engine's queue.
+
+        Args:
+            depth: that is to be drafted in it.
+            orders: in force.
+            drafted: the interval that drafts now what it verifies.
+            flight: the step that runs.
+        """
+        if flight is None or drafted is None or self.planner.hurried:
+            return
+        runner = orders.runner
+        if orders.policy is not None or runner is None or not runner.snapshot.meta.linear:
+            return
+        if not flight.requests or not _is_decided(drafted):
+            return
+        with self.meters.planning():
+            structure = self.structure(runner.snapshot)
+            self.planner.plan_ahead(depth, flight, structure, orders.speed)
 
     def _verified(self, policy: LivePolicy, step: Step, context: float) -> list[int] | None:
         """What a policy of the catalogue has verified of each request; None for everything."""
@@ -285,6 +307,11 @@ class Deciding:
         depth = before.decision.applied if before else self._info.static_depth
         structure = self.structure(snapshot)
         return self.planner.thresholds(states, structure, orders.speed, depth, moment.context)
+
+
+def _is_decided(interval: Interval | None) -> bool:
+    """Whether an interval's depth was chosen by what was learned."""
+    return interval is not None and interval.decision.reason in DECIDED
 
 
 def deciding(orders: Orders) -> Snapshot | None:

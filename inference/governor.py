@@ -2,17 +2,18 @@
 
 The engine's adapter calls it at four moments of every step, in the engine's own thread: ``plan``
 before a step is scheduled, ``launch`` once it is, ``prepare`` while the model runs, ``land`` when
-the step's outcome is known. What follows is decided in ``prepare``, when the thread would only wait
-for the model; ``plan`` then takes what is ready. Orders from the controller arrive in another
-thread, in the order book, which swaps one immutable value: the hot path takes no lock and does no
-I/O that can block.
+the step's outcome is known. Whatever can wait does so for ``prepare``, when the thread would only
+wait for the model: outcomes are learned from and reported, the next interval is decided, the next
+step planned; ``plan`` takes what is ready. Orders from the controller arrive in another thread, in
+the order book, which swaps one immutable value: the hot path takes no lock and does no I/O that can
+block.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Final
 
@@ -43,6 +44,11 @@ _OTHER: Final = 1.5
 """Ratio of batch sizes beyond which an interval is cut short. Around where it began, not in fixed
 buckets: a request that ends while the next arrives would flip a full bucket at every turn."""
 
+Verifications = Sequence[tuple[RequestState, int, int]]
+"""Per decoding request that is still there: its state, its drafts that could be accepted, and those
+that were."""
+
+_MOST_LANDINGS: Final = 4  # not yet learned from; more than any pipeline is long
 _IDLE: Final = 0.5  # seconds without a step after which an interval is cut short
 
 
@@ -91,6 +97,8 @@ class Governor:
         self._current: Interval | None = None  # decides what this step drafts
         self._ready: Interval | None = None  # takes effect with the next step
         self._drafted: Interval | None = None  # drafted what the next step verifies
+        self._landings: list[tuple[Flight, float, Verifications, int, int]] = []  # to learn from
+        self._over: list[Interval] = []  # complete, to be reported
         self._steps = 0  # steps scheduled in the current interval
         self._batch = 0  # requests when the current interval began
         self._serial = -1  # of the orders that the latest decision followed
@@ -114,11 +122,12 @@ class Governor:
         orders = self.book.orders
         if self.retired or orders.pinned is not None or orders.mode not in GOVERNING:
             return Plan(depth)
-        started, worked = time.perf_counter_ns(), time.thread_time_ns()
-        plan = self.deciding.plan(depth, step, orders, self._drafted, self._flight)
-        worked = time.thread_time_ns() - worked
-        self.meters.planned(time.perf_counter_ns() - started, worked)
-        return plan
+        ready = self.planner.take(depth, step)
+        if ready is not None:
+            return ready
+        self._catch_up()
+        with self.meters.planning():
+            return self.deciding.plan(depth, step, orders, self._drafted, self._flight)
 
     def depth(self, batch: int, load: Callable[[], Load]) -> int:
         """The depth to draft in the step about to be scheduled.
@@ -144,26 +153,26 @@ class Governor:
         return self._current.decision.applied
 
     def prepare(self, batch: int, load: Callable[[], Load]) -> None:
-        """Decide what the next steps draft, if that is due: to be called while the model runs.
+        """Do what had to wait: to be called while the model runs.
 
-        An engine that never calls this is governed all the same, at a decision's full cost in
-        ``plan`` and without cutting intervals short.
+        An engine that never calls this is governed all the same, at its full cost in ``plan`` and
+        without cutting intervals short.
 
         Args:
             batch: requests that run.
             load: looks at the engine; called only when a decision is due.
         """
+        self._settle()
         orders = self.book.orders
-        if (
-            self._current is None
-            or self._ready is not None
-            or orders.mode is Mode.OFF
-            or not self._is_due(batch)
-        ):
+        if self.retired or self._current is None or orders.mode is Mode.OFF:
             return
-        started = time.perf_counter_ns()
-        self._ready = self._decide(batch, load(), orders)
-        self.meters.prepared(time.perf_counter_ns() - started)
+        if self._ready is None and self._is_due(batch):
+            started = time.perf_counter_ns()
+            self._ready = self._decide(batch, load(), orders)
+            self.meters.prepared(time.perf_counter_ns() - started)
+        if orders.pinned is None and orders.mode in GOVERNING:
+            depth = (self._ready or self._current).decision.applied
+            self.deciding.plan_ahead(depth, orders, self._drafted, self._flight)
 
     def launch(self, flight: Flight, depth: int) -> None:
         """A step was scheduled: what it verifies was drafted by the step before."""
@@ -177,13 +186,13 @@ class Governor:
         previous, self._drafted = self._drafted, self._current
         if previous is not None and previous is not self._drafted:
             previous.closed = True
-            self._report(previous)
+            self._end(previous)
 
     def land(
         self,
         flight: Flight,
         landed: float,
-        verifications: Iterable[tuple[RequestState, int, int]],
+        verifications: Verifications,
         emitted: int,
         finished: int,
     ) -> None:
@@ -192,8 +201,7 @@ class Governor:
         Args:
             flight: what ``launch`` was given.
             landed: when the outcome arrived, seconds of ``time.perf_counter``.
-            verifications: per decoding request that is still there: its state, its drafts that
-                could be accepted, and those that were.
+            verifications: of its decoding requests.
             emitted: tokens that reached decoding requests.
             finished: requests that ended.
         """
@@ -201,17 +209,9 @@ class Governor:
         seconds = landed - max(flight.launched, self._last_landing)
         self._last_landing = landed
         self._landed = flight
-        interval = flight.interval
-        self.meters.step(flight, seconds, emitted, finished)
-        self.planner.landed(flight, seconds)
-        if self.deciding.times is not None:
-            self.deciding.times.landed(flight, seconds)
-        if interval is None:
-            return
-        self.drafts.verified(interval.counts, verifications)
-        interval.landed += 1
-        interval.add(flight, seconds, emitted, finished)
-        self._report(interval)
+        self._landings.append((flight, seconds, verifications, emitted, finished))
+        if finished >= len(flight.requests) or len(self._landings) > _MOST_LANDINGS:
+            self._settle()  # nobody may come for long, or this is an engine that never prepares
 
     def admit(self, arguments: dict[str, object] | None) -> RequestState:
         """A new request, with its ``vllm_xargs``."""
@@ -273,6 +273,7 @@ class Governor:
 
     def _decide(self, batch: int, load: Load, orders: Orders) -> Interval:
         """The interval that is to follow."""
+        self._settle()
         if self.chooser is not None and orders.serial != self._serial:
             self.chooser.set(orders.drafter)
         self._batch, self._serial = batch, orders.serial
@@ -286,6 +287,40 @@ class Governor:
         if self.chooser is not None:
             self.chooser.choice = None
 
+    def _settle(self) -> None:
+        """Learn from the steps that have landed, and report the intervals that are over."""
+        self._catch_up()
+        over, self._over = self._over, []
+        for interval in over:
+            self._report(interval)
+
+    def _catch_up(self) -> None:
+        """Learn from the steps that have landed."""
+        landings, self._landings = self._landings, []
+        for landing in landings:
+            self._learn(*landing)
+
+    def _learn(
+        self,
+        flight: Flight,
+        seconds: float,
+        verifications: Verifications,
+        emitted: int,
+        finished: int,
+    ) -> None:
+        """Learn from a step; arguments as ``land``, but how long it took."""
+        self.meters.step(flight, seconds, emitted, finished)
+        self.planner.landed(flight, seconds)
+        if self.deciding.times is not None:
+            self.deciding.times.landed(flight, seconds)
+        interval = flight.interval
+        if interval is None:
+            return
+        self.drafts.verified(interval.counts, verifications)
+        interval.landed += 1
+        interval.add(flight, seconds, emitted, finished)
+        self._end(interval)
+
     def _begin(self, interval: Interval) -> None:
         """Put an interval in force; the one before it is over."""
         if self._current is not None:
@@ -296,10 +331,13 @@ class Governor:
         self._steps = 0
         self.decisions += 1
 
+    def _end(self, interval: Interval) -> None:
+        """Keep an interval to be reported, if it is complete."""
+        if interval.complete:
+            self._over.append(interval)
+
     def _report(self, interval: Interval) -> None:
-        """Send an interval that is complete and taught something."""
-        if not interval.complete:
-            return
+        """Send an interval, if it taught something."""
         self.drafts.add(interval.counts)
         self.drafters.count()
         if not interval.request_steps or not interval.following:

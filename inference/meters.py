@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import exp
 from typing import TYPE_CHECKING
 
@@ -69,9 +72,13 @@ class Meters:
         """How long it took to decide while the model ran."""
         self._prepared.add(nanoseconds)
 
-    def planned(self, nanoseconds: int, worked: int) -> None:
-        """How long it took to plan a step, and how long the thread was running meanwhile."""
-        self._planned.add(nanoseconds)
+    @contextmanager
+    def planning(self) -> Iterator[None]:
+        """Takes the time that a step's plan takes, and how long the thread is running in it."""
+        started, worked = time.perf_counter_ns(), time.thread_time_ns()
+        yield
+        worked = time.thread_time_ns() - worked
+        self._planned.add(time.perf_counter_ns() - started)
         self._planned_cpu.add(worked)
 
     def plan_us(self) -> tuple[float, float]:

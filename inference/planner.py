@@ -70,6 +70,7 @@ class Planner:
         self._since = 0  # admissions since one that had waited for long
         self._waiting: list[RequestState] = []  # as ordered last
         self._ordered = self._rested = -math.inf
+        self._ahead: tuple[int, int, dict[RequestState, int]] | None = None
         self._warm_up()
 
     def landed(self, flight: Flight, seconds: float) -> None:
@@ -108,10 +109,43 @@ class Planner:
         states = step.decoding
         if not states or not (cut or self.hurried):
             return Plan(depth, order=order)
-        deeper, lengths, tokens = self._divide(depth, step, structure, speed, context, now)
+        deeper, lengths, tokens = self._divide(
+            depth, states, step.drafted, structure, speed, context, now
+        )
         if not cut:
             return Plan(depth, None, tokens, order)
         return Plan(deeper, lengths, tokens, order)
+
+    def plan_ahead(self, depth: int, flight: Flight, structure: Structure, speed: float) -> None:
+        """Plan the step after one that runs, while nobody has objectives.
+
+        What comes of the step that runs will not have been learned from. Those that decode in it
+        will decode again, or be gone. Of the others nothing is known: theirs is verified whole.
+
+        Args:
+            depth: that the policy drafts to in the step that is planned.
+            flight: the step that runs, in which some decode.
+            structure: step times and prices.
+            speed: the knob.
+        """
+        states, drafted = [*flight.requests.values()], flight.depth
+        now, context = time.perf_counter(), flight.mean_context
+        deeper, lengths, _ = self._divide(
+            depth, states, [drafted] * len(states), structure, speed, context, now
+        )
+        cut = {s: k for s, k in zip(states, lengths, strict=True) if k < drafted}
+        self._ahead = depth, deeper, cut
+
+    def take(self, depth: int, step: Step) -> Plan | None:
+        """The plan that was made ahead; None if there is none for a step of such a depth."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is None or ahead[0] != depth or self.hurried:
+            return None
+        _, deeper, cut = ahead
+        if not cut:
+            return Plan(deeper)
+        pairs = zip(step.decoding, step.drafted, strict=True)
+        return Plan(deeper, [cut.get(state, drafts) for state, drafts in pairs])
 
     def thresholds(
         self,
@@ -171,14 +205,14 @@ class Planner:
     def _divide(
         self,
         depth: int,
-        step: Step,
+        states: Sequence[RequestState],
+        drafted: Sequence[int],
         structure: Structure,
         speed: float,
         context: float,
         now: float,
     ) -> tuple[int, list[int], int | None]:
         """The depth to draft, what is verified of each, and most prompt tokens."""
-        states, drafted = step.decoding, step.drafted
         coefficients, factors = structure.second_terms, structure.factors(len(states))
         # The others end their drafts themselves where they are not worth it any more; of those
         # that are there, a position is likelier accepted than of those that they may make.

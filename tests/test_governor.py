@@ -454,6 +454,6 @@ def test_what_cannot_be_sent_is_counted() -> None:
     governor = Governor(INFO, lambda _: False, Orders())
     engine = Engine(governor)
     requests = batch(governor, 1)
-    for _ in range(41):
+    for _ in range(42):
         engine.step(requests)
     assert governor.beat().dropped == 5

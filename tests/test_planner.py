@@ -100,6 +100,49 @@ def test_an_empty_engine_gets_no_plan():
     assert planner().plan(3, Queue(), STRUCTURE, 1.0, 0.0, True) == Plan(3)
 
 
+def flown(states: list[RequestState], depth: int = 4) -> Flight:
+    """A step in which some decode, at a mean context as ``settled`` has it."""
+    flight = Flight({str(i): s for i, s in enumerate(states)}, (), 0, 200 * len(states), 100)
+    flight.depth = depth
+    return flight
+
+
+def test_a_step_planned_ahead_is_planned_as_it_would_be_in_its_turn():
+    states = [easy(), hard()]
+    queue, plans = Queue(states, [4, 4]), planner(False)
+    expected = settled(plans, queue)
+    plans.plan_ahead(4, flown(states), STRUCTURE, 1.0)
+    found = plans.take(4, queue)
+    assert found is not None
+    assert [min(4, k) for k in found.lengths] == list(expected.lengths)
+    assert found.depth == expected.depth
+    assert plans.take(4, queue) is None  # it is for one step
+
+
+def test_of_a_request_that_was_not_there_when_it_was_planned_everything_is_verified():
+    one, other = hard(), hard()
+    plans = planner(False)
+    whole = settled(plans, Queue([one], [4]))
+    plans.plan_ahead(4, flown([one]), STRUCTURE, 1.0)
+    assert plans.take(4, Queue([other, one], [4, 4])).lengths == [4, whole.lengths[0]]
+
+
+def test_a_plan_of_a_step_of_which_all_is_verified_looks_at_no_queue():
+    plans = planner(False)
+    settled(plans, Queue([easy()], [1]))
+    plans.plan_ahead(1, flown([easy()], 1), STRUCTURE, 1.0)
+    assert plans.take(1, None) == Plan(1)
+
+
+def test_a_plan_made_ahead_is_of_no_use_at_another_depth_or_once_somebody_is_in_a_hurry():
+    plans = planner(False)
+    plans.plan_ahead(4, flown([easy()]), STRUCTURE, 1.0)
+    assert plans.take(3, Queue([easy()], [4])) is None
+    plans.plan_ahead(4, flown([easy()]), STRUCTURE, 1.0)
+    plans.hurried = True
+    assert plans.take(4, Queue([easy()], [4])) is None
+
+
 def test_the_easy_are_verified_further_than_the_hard():
     plan = settled(planner(False), Queue([easy(), hard()], [4, 4]))
     assert plan.depth == 4
@@ -268,6 +311,31 @@ def run(found: Governor, steps: int = 12) -> tuple[Plan, Queue]:
         found.land(flight, time.perf_counter(), [], 2, 0)
         drafted = plan.depth
     return plan, queue
+
+
+class Unseen:
+    """A queue that must not be looked at."""
+
+    def __getattr__(self, name: str) -> None:
+        raise AssertionError(f"{name} was looked at")
+
+
+def test_while_nobody_hurries_steps_are_planned_and_outcomes_learned_as_the_model_runs():
+    found = governor(speed=1.0)
+    found.planner.hurried = False
+    state, load = easy(), lambda: Load(0, 0.1)
+    for step in range(12):
+        queue = Queue([state], [found.beat().depth]) if step < 2 else Unseen()
+        plan = found.plan(1, load, queue)
+        flight = Flight({"a": state}, (1,) * plan.depth, 0, 200, 100)
+        found.launch(flight, plan.depth)
+        tried = state.tried
+        found.prepare(1, load)
+        learned = state.tried
+        found.land(flight, time.perf_counter(), [(state, plan.depth, plan.depth)], 1, 0)
+        assert state.tried == learned
+        assert (learned != tried) == (step > 1)  # what is drafted first is verified in the second
+    assert found.faults == 0
 
 
 def test_ours_plans_lengths_and_order():
