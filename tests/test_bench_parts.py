@@ -11,10 +11,12 @@ from random import Random
 import numpy as np
 import pytest
 import zmq
+from flyball.benchmarks import overhead
 from flyball.benchmarks.bench import run
 from flyball.benchmarks.engines import free_ports, models
 from flyball.benchmarks.listener import Listener
 from flyball.benchmarks.snapshots import fixed_snapshot, random_snapshot
+from flyball.benchmarks.stats import ratio_interval
 from flyball.inference.address import Address
 from flyball.inference.reports import FromEngine, Report
 from flyball.inference.wire import TOPIC_KNOB, TOPIC_PIN, Knob, Pin, decode, encode
@@ -178,3 +180,11 @@ with ended_by_signals(), ExitStack() as stack:
     program.terminate()
     assert program.wait(timeout=30) == 143
     assert not Path(f"/proc/{child}").exists()
+
+
+def test_overhead_is_free_of_the_order_in_which_a_pair_was_measured():
+    """Each is slower when it is second: that is nobody's overhead."""
+    pairs = [(0.95 * 100.0, 100.0), (100.0, 0.95 * 100.0)] * 5
+    figures = ratio_interval([overhead._rounds(pairs)])
+    assert figures.value == pytest.approx(1.0)
+    assert figures.high - figures.low < 1e-9
