@@ -10,7 +10,7 @@ Figures:
         pairs without the lowest and the highest fifth; with ``_low`` and ``_high``.
     decide_us_p50, decide_us_p99: how long a decision holds the engine up, microseconds.
     prepare_us_p50, prepare_us_p99: how long deciding takes meanwhile, while the model runs.
-    plan_us_p50, plan_us_p99: how long a step's plan takes.
+    plan_us_p50, plan_us_p99: how long a step's plan takes, while the model runs.
     plain_tokens_per_second, governed_tokens_per_second: means over the pairs.
     pairs, decisions, dropped, faults: counts.
 """
