@@ -126,14 +126,14 @@ class Deciding:
             drafted: the interval that drafted what it verifies.
             flight: the step launched last.
         """
+        cut = _is_decided(drafted)
         context = flight.mean_context if flight else 0.0
         if orders.policy is not None:
-            cut = _is_decided(drafted)
             return Plan(depth, self._verified(orders.policy, step, context) if cut else None)
         if orders.runner is None:
             return Plan(depth)
         snapshot = orders.runner.snapshot
-        cut = _is_decided(drafted) and snapshot.meta.linear
+        cut = cut and snapshot.meta.linear
         structure = self.structure(snapshot)
         return self.planner.plan(depth, step, structure, orders.speed, context, cut)
 
@@ -148,15 +148,13 @@ class Deciding:
             drafted: the interval that drafts now what it verifies.
             flight: the step that runs.
         """
-        if flight is None or drafted is None or self.planner.hurried:
+        snapshot = deciding(orders)
+        if snapshot is None or self.planner.hurried or not _is_decided(drafted):
             return
-        runner = orders.runner
-        if orders.policy is not None or runner is None or not runner.snapshot.meta.linear:
-            return
-        if not flight.requests or not _is_decided(drafted):
+        if flight is None or not flight.requests:
             return
         with self.meters.planning():
-            structure = self.structure(runner.snapshot)
+            structure = self.structure(snapshot)
             self.planner.plan_ahead(depth, flight, structure, orders.speed)
 
     def _verified(self, policy: LivePolicy, step: Step, context: float) -> list[int] | None:

@@ -144,6 +144,7 @@ class Governor:
             return self.deciding.static(orders)
         ready = self._ready
         if orders.serial != self._serial or (ready is None and self._is_overdue()):
+            self._settle()
             ready = self._decide(batch, load(), orders)
         if ready is not None:
             self._begin(ready)
@@ -164,15 +165,14 @@ class Governor:
         """
         self._settle()
         orders = self.book.orders
-        if self.retired or self._current is None or orders.mode is Mode.OFF:
+        if self._current is None or orders.mode is Mode.OFF:
             return
         if self._ready is None and self._is_due(batch):
             started = time.perf_counter_ns()
             self._ready = self._decide(batch, load(), orders)
             self.meters.prepared(time.perf_counter_ns() - started)
-        if orders.pinned is None and orders.mode in GOVERNING:
-            depth = (self._ready or self._current).decision.applied
-            self.deciding.plan_ahead(depth, orders, self._drafted, self._flight)
+        depth = (self._ready or self._current).decision.applied
+        self.deciding.plan_ahead(depth, orders, self._drafted, self._flight)
 
     def launch(self, flight: Flight, depth: int) -> None:
         """A step was scheduled: what it verifies was drafted by the step before."""
@@ -273,7 +273,6 @@ class Governor:
 
     def _decide(self, batch: int, load: Load, orders: Orders) -> Interval:
         """The interval that is to follow."""
-        self._settle()
         if self.chooser is not None and orders.serial != self._serial:
             self.chooser.set(orders.drafter)
         self._batch, self._serial = batch, orders.serial
