@@ -151,7 +151,7 @@ class Deciding:
         snapshot = deciding(orders)
         if snapshot is None or self.planner.hurried or not _is_decided(drafted):
             return
-        if flight is None or not flight.requests:
+        if flight is None:
             return
         with self.meters.planning():
             structure = self.structure(snapshot)

@@ -3,10 +3,10 @@
 The engine's adapter calls it at four moments of every step, in the engine's own thread: ``plan``
 before a step is scheduled, ``launch`` once it is, ``prepare`` while the model runs, ``land`` when
 the step's outcome is known. Whatever can wait does so for ``prepare``, when the thread would only
-wait for the model: outcomes are learned from and reported, the next interval is decided, the next
-step planned; ``plan`` takes what is ready. Orders from the controller arrive in another thread, in
-the order book, which swaps one immutable value: the hot path takes no lock and does no I/O that can
-block.
+wait for the model: the next interval is decided, the next step planned, and ``plan`` takes what is
+ready. ``launch`` and ``land`` can wait, too; an adapter may put them off until then (``later``).
+Orders from the controller arrive in another thread, in the order book, which swaps one immutable
+value: the hot path takes no lock and does no I/O that can block.
 """
 
 from __future__ import annotations
@@ -48,7 +48,6 @@ Verifications = Sequence[tuple[RequestState, int, int]]
 """Per decoding request that is still there: its state, its drafts that could be accepted, and those
 that were."""
 
-_MOST_LANDINGS: Final = 4  # not yet learned from; more than any pipeline is long
 _IDLE: Final = 0.5  # seconds without a step after which an interval is cut short
 
 
@@ -97,7 +96,7 @@ class Governor:
         self._current: Interval | None = None  # decides what this step drafts
         self._ready: Interval | None = None  # takes effect with the next step
         self._drafted: Interval | None = None  # drafted what the next step verifies
-        self._landings: list[tuple[Flight, float, Verifications, int, int]] = []  # to learn from
+        self._later: list[Callable[[], None]] = []
         self._over: list[Interval] = []  # complete, to be reported
         self._steps = 0  # steps scheduled in the current interval
         self._batch = 0  # requests when the current interval began
@@ -125,7 +124,7 @@ class Governor:
         ready = self.planner.take(depth, step)
         if ready is not None:
             return ready
-        self._catch_up()
+        self.catch_up()
         with self.meters.planning():
             return self.deciding.plan(depth, step, orders, self._drafted, self._flight)
 
@@ -144,6 +143,7 @@ class Governor:
             return self.deciding.static(orders)
         ready = self._ready
         if orders.serial != self._serial or (ready is None and self._is_overdue()):
+            self.catch_up()
             self._settle()
             ready = self._decide(batch, load(), orders)
         if ready is not None:
@@ -163,6 +163,7 @@ class Governor:
             batch: requests that run.
             load: looks at the engine; called only when a decision is due.
         """
+        self.catch_up()
         self._settle()
         orders = self.book.orders
         if self._current is None or orders.mode is Mode.OFF:
@@ -174,9 +175,15 @@ class Governor:
         depth = (self._ready or self._current).decision.applied
         self.deciding.plan_ahead(depth, orders, self._drafted, self._flight)
 
-    def launch(self, flight: Flight, depth: int) -> None:
-        """A step was scheduled: what it verifies was drafted by the step before."""
-        flight.launched = time.perf_counter()
+    def launch(self, flight: Flight, depth: int, launched: float | None = None) -> None:
+        """A step was scheduled: what it verifies was drafted by the step before.
+
+        Args:
+            flight: the step.
+            depth: that is drafted in it.
+            launched: when, seconds of ``time.perf_counter``; now by default.
+        """
+        flight.launched = time.perf_counter() if launched is None else launched
         flight.depth = depth
         self._idled = self._flight is not None and self._is_idle(flight.launched)
         self._flight = flight
@@ -209,9 +216,31 @@ class Governor:
         seconds = landed - max(flight.launched, self._last_landing)
         self._last_landing = landed
         self._landed = flight
-        self._landings.append((flight, seconds, verifications, emitted, finished))
-        if finished >= len(flight.requests) or len(self._landings) > _MOST_LANDINGS:
-            self._settle()  # nobody may come for long, or this is an engine that never prepares
+        self.meters.step(flight, seconds, emitted, finished)
+        self.planner.landed(flight, seconds)
+        if self.deciding.times is not None:
+            self.deciding.times.landed(flight, seconds)
+        interval = flight.interval
+        if interval is not None:
+            self.drafts.verified(interval.counts, verifications)
+            interval.landed += 1
+            interval.add(flight, seconds, emitted, finished)
+            self._end(interval)
+        if finished >= len(flight.requests):
+            self._settle()  # nobody may come for long
+
+    def later(self, work: Callable[[], None]) -> None:
+        """Put work off, until there is time for it or its outcome is needed."""
+        self._later.append(work)
+
+    def catch_up(self) -> None:
+        """Do what was put off, in its order."""
+        later, self._later = self._later, []
+        for work in later:
+            try:
+                work()
+            except Exception as e:  # noqa: BLE001 - what comes after it is done all the same
+                self.fault(e)
 
     def admit(self, arguments: dict[str, object] | None) -> RequestState:
         """A new request, with its ``vllm_xargs``."""
@@ -287,38 +316,10 @@ class Governor:
             self.chooser.choice = None
 
     def _settle(self) -> None:
-        """Learn from the steps that have landed, and report the intervals that are over."""
-        self._catch_up()
+        """Report the intervals that are over."""
         over, self._over = self._over, []
         for interval in over:
             self._report(interval)
-
-    def _catch_up(self) -> None:
-        """Learn from the steps that have landed."""
-        landings, self._landings = self._landings, []
-        for landing in landings:
-            self._learn(*landing)
-
-    def _learn(
-        self,
-        flight: Flight,
-        seconds: float,
-        verifications: Verifications,
-        emitted: int,
-        finished: int,
-    ) -> None:
-        """Learn from a step; arguments as ``land``, but how long it took."""
-        self.meters.step(flight, seconds, emitted, finished)
-        self.planner.landed(flight, seconds)
-        if self.deciding.times is not None:
-            self.deciding.times.landed(flight, seconds)
-        interval = flight.interval
-        if interval is None:
-            return
-        self.drafts.verified(interval.counts, verifications)
-        interval.landed += 1
-        interval.add(flight, seconds, emitted, finished)
-        self._end(interval)
 
     def _begin(self, interval: Interval) -> None:
         """Put an interval in force; the one before it is over."""

@@ -124,11 +124,14 @@ class Planner:
 
         Args:
             depth: that the policy drafts to in the step that is planned.
-            flight: the step that runs, in which some decode.
+            flight: the step that runs.
             structure: step times and prices.
             speed: the knob.
         """
         states, drafted = [*flight.requests.values()], flight.depth
+        if not states:
+            self._ahead = depth, depth, {}
+            return
         now, context = time.perf_counter(), flight.mean_context
         deeper, lengths, _ = self._divide(
             depth, states, [drafted] * len(states), structure, speed, context, now

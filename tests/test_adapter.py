@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import pickle
+import time
 from collections import deque
 from collections.abc import Callable
 from random import Random
@@ -22,7 +23,8 @@ from flyball.inference.flight import Flight
 from flyball.inference.governor import Governor
 from flyball.inference.plan import Plan
 from flyball.inference.reports import EngineInfo
-from flyball.inference.vllm.adapter import Adapter, Landing
+from flyball.inference.vllm.adapter import Adapter
+from flyball.inference.vllm.flights import Landing, flight_of
 from flyball.inference.vllm.step import SchedulerStep
 from hypothesis import given
 from hypothesis import strategies as st
@@ -86,6 +88,7 @@ class Queue:
         )
         self.max_num_scheduled_tokens = 100
         self.dynamic_sd_lookup: list[int] = []
+        self.requests: dict[str, SimpleNamespace] = {}
         info = EngineInfo(
             engine="e", target="t", draft="d", k_max=K_MAX, static_depth=2, parameter_ratio=0.05
         )
@@ -216,15 +219,88 @@ def test_requests_that_decode_get_all_they_were_given(
     assert seen.max_num_scheduled_tokens == 100
 
 
+def landing(
+    flight: Flight, at: float, drafts: dict[str, int], came: dict[str, list[int]]
+) -> Landing:
+    """A step's outcome: what each request was given."""
+    result = SimpleNamespace(
+        req_id_to_index={name: i for i, name in enumerate(came)}, sampled_token_ids=[*came.values()]
+    )
+    return Landing(flight, at, output({}, drafts), result)  # type: ignore[arg-type]
+
+
+def outputs(given: dict[str, list[int]], ends: tuple[str, ...] = ()) -> Any:
+    """What vLLM makes of it."""
+    found = [
+        SimpleNamespace(request_id=r, new_token_ids=t, finish_reason="stop" if r in ends else None)
+        for r, t in given.items()
+    ]
+    return {0: SimpleNamespace(outputs=found)}
+
+
 def test_what_reaches_a_request_is_counted_from_its_arrival_on() -> None:
     seen = queue()
     state = seen.adapter._states["a"]
     assert (state.emitted, math.isnan(state.first)) == (0, True)
     for at, tokens in ((state.arrived + 1, []), (state.arrived + 2, [5, 6]), (math.inf, [7])):
-        output = SimpleNamespace(request_id="a", new_token_ids=tokens, finish_reason=None)
-        landing = Landing(Flight({}, (), 0, 0, 0), at, [])
-        seen.adapter.land(landing, {0: SimpleNamespace(outputs=[output])})  # type: ignore[dict-item]
+        arrived = landing(Flight({}, (), 0, 0, 0), at, {}, {"a": tokens})
+        seen.adapter.land(seen, arrived, outputs({"a": tokens}))  # type: ignore[arg-type]
+    seen.adapter.prepare(seen)  # type: ignore[arg-type]
     assert (state.emitted, state.first) == (3, state.arrived + 2)
+    assert seen.adapter.governor.faults == 0
+
+
+def test_verified_is_what_was_sampled_of_requests_that_are_still_there() -> None:
+    seen = queue()
+    states = {name: seen.adapter._state(name) for name in "abce"}
+    flight = Flight(states, [0] * 8, 0, 0, 0)
+    sampled = {"a": [1, 2, 3], "b": [4, 5], "c": [6], "e": [7, 8, 9, 10]}
+    came = landing(flight, 1.0, {"a": 4, "b": 2, "c": 2, "e": 3}, sampled)
+    del sampled["e"][1:]  # vLLM cuts what lies beyond the end
+    assert came.verifications({"a", "b", "e"}) == [
+        (states["a"], 4, 2),
+        (states["b"], 1, 1),  # the grammar allowed one of two
+        (states["e"], 3, 3),
+    ]
+
+
+@pytest.mark.parametrize("hurried", [False, True])
+def test_what_came_of_a_step_is_told_while_the_next_runs_unless_somebody_hurries(
+    hurried: bool,
+) -> None:
+    seen = queue()
+    governor, state = seen.adapter.governor, seen.adapter._states["a"]
+    governor.planner.hurried = hurried
+    for last in (False, True):
+        before, steps = state.emitted, governor.meters.totals.steps
+        came = landing(Flight({"a": state}, [0] * 8, 0, 0, 0), 1.0, {}, {"a": [5]})
+        if last:
+            seen.running = []
+        seen.adapter.land(seen, came, outputs({"a": [5]}))  # type: ignore[arg-type]
+        told = hurried or last
+        assert (state.emitted, governor.meters.totals.steps) == (before + told, steps + told)
+        seen.adapter.prepare(seen)  # type: ignore[arg-type]
+        assert (state.emitted, governor.meters.totals.steps) == (before + 1, steps + 1)
+
+
+@pytest.mark.parametrize("looks", ["prepare", "arrive", "begin"])
+def test_a_step_is_told_of_as_it_was_scheduled(looks: str) -> None:
+    seen = queue()
+    first = request("a", 10, 24)
+    seen.requests = {"a": first}
+    step = output({"a": 5}, {"a": 4})
+    seen.adapter.launch(seen, step, 3)  # type: ignore[arg-type]
+    launched = time.perf_counter()
+    assert seen.adapter._flights == {}
+    if looks == "prepare":
+        seen.adapter.prepare(seen)  # type: ignore[arg-type]
+    elif looks == "arrive":  # of the step before: nothing may have been processed yet
+        assert seen.adapter.arrive(output({}, {}), SimpleNamespace()) is None  # type: ignore[arg-type]
+    else:
+        seen.adapter.begin(seen)  # type: ignore[arg-type]
+    (flight,) = seen.adapter._flights.values()
+    assert (flight.depth, flight.context, flight.verified) == (3, 19, 5)
+    assert flight.launched <= launched
     assert seen.adapter.governor.faults == 0
 
 
@@ -235,7 +311,7 @@ def test_a_flight_tells_how_many_verify_each_position() -> None:
         scheduled_spec_decode_tokens={n: DRAFTS[:k] for n, k in lengths.items() if k},
         num_scheduled_tokens={name: 1 + k for name, k in lengths.items()},
     )
-    flight = queue().adapter._flight(scheduler, output)  # type: ignore[arg-type]
+    flight = flight_of(scheduler, output, queue().adapter._state)  # type: ignore[arg-type]
     assert list(flight.checked) == [3, 2, 2, 0, 0, 0, 0, 0]
     assert flight.verified == 4 + 7
 
@@ -245,7 +321,7 @@ def test_a_part_of_what_is_computed_anew_is_no_decoding_however_short() -> None:
     ready = request("a", 10, 16)
     scheduler = SimpleNamespace(requests={"r": anew, "a": ready})
     output = SimpleNamespace(scheduled_spec_decode_tokens={}, num_scheduled_tokens={"r": 1, "a": 1})
-    flight = queue().adapter._flight(scheduler, output)  # type: ignore[arg-type]
+    flight = flight_of(scheduler, output, queue().adapter._state)  # type: ignore[arg-type]
     assert (list(flight.requests), flight.verified, flight.prefill) == (["a"], 1, 1)
 
 

@@ -126,7 +126,7 @@ def test_an_episode_ends_after_its_intervals(make) -> None:
 def test_an_idle_engine_truncates_the_episode_and_the_next_step_goes_on(
     make, engine: WireEngine
 ) -> None:
-    env = make(patience=0.4)
+    env = make(patience=2.0)
     env.reset()
     engine.busy = False
     time.sleep(0.1)
@@ -194,7 +194,7 @@ def test_an_engine_that_measured_nothing_is_named_with_the_remedy(
             pass
         finally:
             commands.close()
-        env = gymnasium.make("flyball/Depth-v0", endpoint=endpoint, engine="idle-one", patience=0.3)
+        env = gymnasium.make("flyball/Depth-v0", endpoint=endpoint, engine="idle-one", patience=2.0)
         with pytest.raises(NoAnswerError, match="workload"):
             env.reset()
         env.close()
@@ -208,7 +208,7 @@ def test_an_engine_that_a_workload_does_not_reach_is_named_with_the_remedy(endpo
             "flyball/Depth-v0",
             endpoint=endpoint,
             engine=engine.name,
-            patience=0.3,
+            patience=2.0,
             workload="tool_calls",
             url=api.url,
         )
@@ -222,7 +222,7 @@ def test_an_engine_that_a_workload_does_not_reach_is_named_with_the_remedy(endpo
 @pytest.mark.parametrize(
     ("arguments", "error", "reason"),
     [
-        ({"engine": "nobody", "patience": 0.2}, CommandError, "no engine 'nobody'"),
+        ({"engine": "nobody", "patience": 2.0}, CommandError, "no engine 'nobody'"),
         ({"reward": "fame"}, RewardError, "no reward 'fame'"),
         ({"speed": 1.5}, ValueError, "speed must be in"),
         ({"episode": 0}, ValueError, "episode must be at least 1"),
@@ -240,7 +240,7 @@ def test_arguments_that_make_no_sense_are_refused(
 
 
 def test_a_workload_nobody_serves_is_named(make) -> None:
-    env = make(workload="tool_calls", url="http://127.0.0.1:9", patience=0.5)
+    env = make(workload="tool_calls", url="http://127.0.0.1:9", patience=2.0)
     env.reset()
     while env.unwrapped._traffic.alive:
         env.step(1)

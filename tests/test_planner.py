@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import pytest
@@ -132,6 +133,12 @@ def test_a_plan_of_a_step_of_which_all_is_verified_looks_at_no_queue():
     settled(plans, Queue([easy()], [1]))
     plans.plan_ahead(1, flown([easy()], 1), STRUCTURE, 1.0)
     assert plans.take(1, None) == Plan(1)
+
+
+def test_after_a_step_of_prompts_alone_all_is_verified():
+    plans = planner(False)
+    plans.plan_ahead(3, flown([]), STRUCTURE, 1.0)
+    assert plans.take(3, None) == Plan(3)
 
 
 def test_a_plan_made_ahead_is_of_no_use_at_another_depth_or_once_somebody_is_in_a_hurry():
@@ -332,7 +339,8 @@ def test_while_nobody_hurries_steps_are_planned_and_outcomes_learned_as_the_mode
         tried = state.tried
         found.prepare(1, load)
         learned = state.tried
-        found.land(flight, time.perf_counter(), [(state, plan.depth, plan.depth)], 1, 0)
+        outcome = flight, time.perf_counter(), [(state, plan.depth, plan.depth)], 1, 0
+        found.later(partial(found.land, *outcome))
         assert state.tried == learned
         assert (learned != tried) == (step > 1)  # what is drafted first is verified in the second
     assert found.faults == 0

@@ -10,7 +10,8 @@ from flyball.inference.attainment import Attained
 from flyball.inference.flight import Flight
 from flyball.inference.governor import Governor
 from flyball.inference.reports import EngineInfo
-from flyball.inference.vllm.adapter import Adapter, Landing
+from flyball.inference.vllm.adapter import Adapter
+from flyball.inference.vllm.flights import Landing
 
 AMPLE = {"flyball_slo_ttft_ms": 6e5, "flyball_slo_tpot_ms": 6e4, "flyball_slo_class": "loose"}
 IMPOSSIBLE = {"flyball_slo_tpot_ms": 0.1}
@@ -44,7 +45,10 @@ class Outputs:
         flight = Flight({}, (), 0, 0, 0)
         flight.launched = self.clock - 0.5
         outputs = {0: SimpleNamespace(outputs=[output])}
-        self.adapter.land(Landing(flight, self.clock, []), outputs)  # type: ignore[arg-type]
+        scheduled = SimpleNamespace(scheduled_spec_decode_tokens={}, num_invalid_spec_tokens=None)
+        came = SimpleNamespace(req_id_to_index={}, sampled_token_ids=[])
+        landing = Landing(flight, self.clock, scheduled, came)  # type: ignore[arg-type]
+        self.adapter.land(SimpleNamespace(running=["r"]), landing, outputs)  # type: ignore[arg-type]
         assert self.governor.faults == 0
         return output.kv_transfer_params
 
@@ -52,6 +56,7 @@ class Outputs:
         """The next step tells that the request is over."""
         output = SimpleNamespace(finished_req_ids={"r"}, total_num_scheduled_tokens=0)
         self.adapter.launch(None, output, 0)  # type: ignore[arg-type]
+        self.adapter.prepare(SimpleNamespace(running=[], waiting=[]))  # type: ignore[arg-type]
         assert self.governor.faults == 0
         assert not self.adapter._states
 

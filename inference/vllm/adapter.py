@@ -1,5 +1,10 @@
 """Between vLLM's scheduler and the governor: what to look at, and what was decided.
 
+Where vLLM does not schedule asynchronously, the model stands still for as long as it takes to tell
+the governor of a step. So what can wait is put off until it runs again: a step's flight, and what
+came of it. What came of it cannot where some request has objectives: its outputs tell of them. Nor
+can the flight where drafters are chosen: vLLM's workers are told of them with the step.
+
 Every entry point swallows and counts faults of ours: no request may fail because of us.
 """
 
@@ -12,10 +17,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from ...policies.slo import NO_SLO
-from ...policies.spaces import MAX_DEPTH, check_depth
+from ...policies.spaces import check_depth
 from ...policies.transition import Transition
 from ..choosing import DrafterChooser
-from ..flight import Flight, checked_of
+from ..flight import Flight
 from ..governor import Governor
 from ..link import Link
 from ..moment import Load
@@ -24,6 +29,7 @@ from ..reports import Report
 from ..requests import RequestState
 from ..settings import GovernorSettings, from_environment
 from .assigner import Assigner
+from .flights import Landing, flight_of
 from .identity import identify
 from .proposer import PROPOSER
 from .step import SchedulerStep
@@ -46,19 +52,6 @@ _BROKEN_OFF: Final = ("abort", "error")
 _MOST_FLIGHTS: Final = 64  # far beyond any pipeline; more means that outcomes got lost
 
 
-class Landing:
-    """A step's outcome as far as it is known before vLLM has processed it."""
-
-    __slots__ = ("at", "flight", "verifications")
-
-    def __init__(
-        self, flight: Flight, at: float, verifications: list[tuple[RequestState, int, int]]
-    ) -> None:
-        self.flight = flight
-        self.at = at
-        self.verifications = verifications
-
-
 class Adapter:
     """One scheduler's governor and link.
 
@@ -75,6 +68,7 @@ class Adapter:
         self._tables = [[depth] * (max_requests + 1) for depth in range(governor.info.k_max + 1)]
         self._states: dict[str, RequestState] = {}
         self._flights: dict[int, Flight] = {}
+        self._untold: Callable[[], None] | None = None  # tells of the step scheduled last
         self._assigner = Assigner(governor, self._state)
 
     @classmethod
@@ -120,6 +114,8 @@ class Adapter:
         """
         step = SchedulerStep(scheduler, self._state)
         try:
+            if self._untold is not None:  # this is an engine that never prepares
+                self._follow()
             self._assigner.take_back(scheduler)
             plan = self.governor.plan(self._batch(scheduler), lambda: _load(scheduler), step)
             table = self._tables[check_depth(plan.depth, self.governor.info.k_max)]
@@ -136,6 +132,7 @@ class Adapter:
     def prepare(self, scheduler: Scheduler) -> None:
         """The model runs: time to decide what comes next."""
         try:
+            self._follow()
             self.governor.prepare(self._batch(scheduler), lambda: _load(scheduler))
         except Exception as e:  # noqa: BLE001
             self.governor.fault(e)
@@ -143,60 +140,90 @@ class Adapter:
     def launch(self, scheduler: Scheduler, output: SchedulerOutput, depth: int) -> None:
         """A step was scheduled."""
         try:
-            for request_id in output.finished_req_ids:
-                state = self._states.pop(request_id, None)
-                if state is not None and state.open_ended and state.emitted:
-                    self.governor.finish(state)
-            if not output.total_num_scheduled_tokens:
-                return
-            if len(self._flights) >= _MOST_FLIGHTS:
-                self._flights.clear()
-            flight = self._flight(scheduler, output)
-            self._assigner.assign(flight, output)
-            self.governor.launch(flight, depth)
-            # The same object comes back with the outcome, however many steps are in the air.
-            self._flights[id(output)] = flight
+            self._untold = partial(self._launch, scheduler, output, depth, time.perf_counter())
+            if self.governor.chooser is not None:
+                self._tell()
         except Exception as e:  # noqa: BLE001
             self.governor.fault(e)
 
-    def arrive(
-        self, scheduler: Scheduler, output: SchedulerOutput, result: ModelRunnerOutput
-    ) -> Landing | None:
+    def arrive(self, output: SchedulerOutput, result: ModelRunnerOutput) -> Landing | None:
         """A step's outcome arrived, vLLM has not processed it yet."""
         at = time.perf_counter()
         try:
+            if self._untold is not None:  # a step after this one, and what it is told by changes
+                self._follow()
             flight = self._flights.pop(id(output), None)
             if flight is None:
                 return None
             told = self._assigner.told(flight, output, result)
-            verifications = _verifications(scheduler, flight, output, result, told)
-            return Landing(flight, at, verifications)
+            return Landing(flight, at, output, result, told)
         except Exception as e:  # noqa: BLE001
             self.governor.fault(e)
             return None
 
-    def land(self, landing: Landing | None, outputs: dict[int, EngineCoreOutputs]) -> None:
+    def land(
+        self,
+        scheduler: Scheduler,
+        landing: Landing | None,
+        outputs: dict[int, EngineCoreOutputs],
+    ) -> None:
         """VLLM has processed a step's outcome: what reached the requests is known."""
         if landing is None:
             return
         try:
-            emitted = finished = 0
-            decoding = landing.flight.requests
-            for per_client in outputs.values():
-                for output in per_client.outputs:
-                    tokens = len(output.new_token_ids)
-                    if output.request_id in decoding:
-                        emitted += tokens
-                    state = self._states.get(output.request_id)
-                    if state is not None:
-                        if tokens:
-                            state.emit(tokens, landing.at)
-                        if state.slo is not NO_SLO:
-                            self._say(state, output)
-                    finished += output.finish_reason is not None
-            self.governor.land(landing.flight, landing.at, landing.verifications, emitted, finished)
+            self.governor.later(partial(self._land, landing, outputs))
+            if self.governor.planner.hurried or not scheduler.running:
+                self.governor.catch_up()  # or nobody may come for long
         except Exception as e:  # noqa: BLE001
             self.governor.fault(e)
+
+    def _follow(self) -> None:
+        """Do what was put off."""
+        self.governor.catch_up()
+        self._tell()
+
+    def _tell(self) -> None:
+        """Tell the governor of the step scheduled last, unless that is done."""
+        untold, self._untold = self._untold, None
+        if untold is not None:
+            untold()
+
+    def _launch(
+        self, scheduler: Scheduler, output: SchedulerOutput, depth: int, launched: float
+    ) -> None:
+        for request_id in output.finished_req_ids:
+            state = self._states.pop(request_id, None)
+            if state is not None and state.open_ended and state.emitted:
+                self.governor.finish(state)
+        if not output.total_num_scheduled_tokens:
+            return
+        if len(self._flights) >= _MOST_FLIGHTS:
+            self._flights.clear()
+        flight = flight_of(scheduler, output, self._state)
+        self._assigner.assign(flight, output)
+        self.governor.launch(flight, depth, launched)
+        # The same object comes back with the outcome, however many steps are in the air.
+        self._flights[id(output)] = flight
+
+    def _land(self, landing: Landing, outputs: dict[int, EngineCoreOutputs]) -> None:
+        emitted = finished = 0
+        given = set()
+        decoding = landing.flight.requests
+        for per_client in outputs.values():
+            for output in per_client.outputs:
+                tokens = len(output.new_token_ids)
+                state = self._states.get(output.request_id)
+                if tokens:
+                    given.add(output.request_id)
+                    if output.request_id in decoding:
+                        emitted += tokens
+                    if state is not None:
+                        state.emit(tokens, landing.at)
+                if state is not None and state.slo is not NO_SLO:
+                    self._say(state, output)
+                finished += output.finish_reason is not None
+        verifications = landing.verifications(given)
+        self.governor.land(landing.flight, landing.at, verifications, emitted, finished)
 
     def _say(self, state: RequestState, output: EngineCoreOutput) -> None:
         """Tell the API server how a request with objectives was served, once that is known.
@@ -224,27 +251,6 @@ class Adapter:
         """Requests that this step will hold: those that run, or else those about to."""
         return len(scheduler.running) or min(len(scheduler.waiting), len(self._tables[0]) - 1)
 
-    def _flight(self, scheduler: Scheduler, output: SchedulerOutput) -> Flight:
-        requests: dict[str, RequestState] = {}
-        drafts = output.scheduled_spec_decode_tokens
-        lengths = [0] * (MAX_DEPTH + 1)
-        prefill = context = remaining = 0
-        for request_id, tokens in output.num_scheduled_tokens.items():
-            request = scheduler.requests[request_id]
-            before = request.num_computed_tokens - tokens  # vLLM has already added this step's
-            length = len(drafts.get(request_id, ()))
-            # Beyond that it is a prompt, or outputs computed anew after a preemption; a part of
-            # those may be as short as a step of decoding.
-            anew = tokens > 1 + length or request.is_prefill_chunk
-            if anew or before < request.num_prompt_tokens:
-                prefill += tokens
-                continue
-            requests[request_id] = self._state(request_id)
-            lengths[length] += 1
-            context += before
-            remaining += request.max_tokens + request.num_prompt_tokens - before
-        return Flight(requests, checked_of(lengths), prefill, context, remaining)
-
     def _state(self, request_id: str) -> RequestState:
         state = self._states.get(request_id)
         if state is None:
@@ -254,40 +260,6 @@ class Adapter:
 
 def _load(scheduler: Scheduler) -> Load:
     return Load(len(scheduler.waiting), scheduler.kv_cache_manager.usage)
-
-
-def _verifications(
-    scheduler: Scheduler,
-    flight: Flight,
-    output: SchedulerOutput,
-    result: ModelRunnerOutput,
-    told: dict[str, int] | None,
-) -> list[tuple[RequestState, int, int]]:
-    """Per decoding request that is still there: state, drafts, accepted drafts.
-
-    Args:
-        scheduler: vLLM's.
-        flight: the step.
-        output: what was scheduled.
-        result: what came of it.
-        told: how many drafts were verified of each, where that may be fewer than were scheduled.
-    """
-    verifications = []
-    tokens, index = result.sampled_token_ids, result.req_id_to_index
-    drafts = output.scheduled_spec_decode_tokens
-    invalid = output.num_invalid_spec_tokens or {}
-    for request_id, state in flight.requests.items():
-        drafted = drafts.get(request_id)
-        request = scheduler.requests.get(request_id)
-        if not drafted or request is None or request.is_finished():
-            continue
-        sampled = tokens[index[request_id]]
-        if len(sampled):
-            length = len(drafted) if told is None else told.get(request_id, 0)
-            # A grammar's veto says nothing about the drafter.
-            valid = max(length - invalid.get(request_id, 0), 0)
-            verifications.append((state, valid, min(len(sampled) - 1, valid)))
-    return verifications
 
 
 def _connect(config: Any, settings: GovernorSettings) -> tuple[Governor, Link | None]:

@@ -68,12 +68,12 @@ class Governed(_Base):
         """Take a step's outcome."""
         landing = None
         if self._adapter is not None:
-            landing = self._adapter.arrive(self, scheduler_output, model_runner_output)
+            landing = self._adapter.arrive(scheduler_output, model_runner_output)
         outputs: dict[int, EngineCoreOutputs] = super().update_from_output(
             scheduler_output, model_runner_output
         )
         if self._adapter is not None:
-            self._adapter.land(landing, outputs)
+            self._adapter.land(self, landing, outputs)
         return outputs
 
     def shutdown(self) -> None:
