@@ -307,6 +307,7 @@ def test_a_step_is_told_of_as_it_was_scheduled(looks: str) -> None:
 def test_a_flight_tells_how_many_verify_each_position() -> None:
     lengths = {"a": 3, "b": 0, "c": 1, "d": 3}
     scheduler = SimpleNamespace(requests={name: request(name, 10, 30) for name in lengths})
+    lengths["aborted"] = 2
     output = SimpleNamespace(
         scheduled_spec_decode_tokens={n: DRAFTS[:k] for n, k in lengths.items() if k},
         num_scheduled_tokens={name: 1 + k for name, k in lengths.items()},

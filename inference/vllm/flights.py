@@ -20,6 +20,8 @@ def flight_of(
 ) -> Flight:
     """A step that was scheduled, before vLLM processes the outcome of any other.
 
+    What was aborted since is not in it.
+
     Args:
         scheduler: vLLM's.
         output: what it scheduled.
@@ -30,7 +32,9 @@ def flight_of(
     lengths = [0] * (MAX_DEPTH + 1)
     prefill = context = remaining = 0
     for request_id, tokens in output.num_scheduled_tokens.items():
-        request = scheduler.requests[request_id]
+        request = scheduler.requests.get(request_id)
+        if request is None:
+            continue  # aborted since
         before = request.num_computed_tokens - tokens  # vLLM has already added this step's
         length = len(drafts.get(request_id, ()))
         # Beyond that it is a prompt, or outputs computed anew after a preemption; a part of

@@ -34,7 +34,7 @@ WILD, FAULTY, REMEMBERING, TELLING = (
 )
 DRAFTERS = ("draft", "ngram", "suffix", "chain", WILD, FAULTY, REMEMBERING, TELLING)
 NEW = "def nobody_else_says_this("
-EACH = slice(None, None, 3)
+EACH = slice(None, None, 6)
 """Requests that every drafter serves; random ones serve them all."""
 FEW = slice(None, None, 6)
 """Requests that one drafter serves and nobody beside it."""
