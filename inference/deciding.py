@@ -25,9 +25,9 @@ from .live_policy import LivePolicy, PolicyError
 from .meters import Meters
 from .moment import Moment, shares
 from .orders import OrderBook, Orders
-from .plan import Plan, Step
-from .planner import Planner
 from .reports import EngineInfo, Mode
+from .step_plan import Plan, Step
+from .step_planner import StepPlanner
 
 
 class Deciding:
@@ -61,7 +61,7 @@ class Deciding:
         self.meters = Meters()
         self.waiting = 0
         self.times: DrafterTimes | None = None
-        self.planner = Planner(self.drafts.estimator, self.records if chooser else None)
+        self.planner = StepPlanner(self.drafts.estimator, self.records if chooser else None)
         self._info = info
         self._book = book
         self._guard = guard

@@ -27,13 +27,13 @@ from .flight import Flight
 from .guard import Guard
 from .guard_state import GuardSettings
 from .interval import Interval
-from .live_policy import PolicyError
+from .interval_reports import IntervalReports
 from .moment import Load, Moment
 from .orders import OrderBook, Orders
-from .plan import Plan, Step
 from .reporting import report
 from .reports import Beat, EngineInfo, Mode
 from .requests import Hints, RequestState
+from .step_plan import Plan, Step
 
 log = logging.getLogger("flyball")
 
@@ -89,15 +89,14 @@ class Governor:
         self.deciding = Deciding(info, self.book, self.guard, chooser, Random(seed))
         self.drafts, self.drafters = self.deciding.drafts, self.deciding.records
         self.planner, self.meters = self.deciding.planner, self.deciding.meters
-        self.decisions = self.dropped = self.faults = 0
+        self.reports = IntervalReports(self.drafts, self.drafters, self.guard, self.book, send)
+        self.decisions = self.faults = 0
         self.last_fault = ""
         self.retired = False
-        self._send = send
         self._current: Interval | None = None  # decides what this step drafts
         self._ready: Interval | None = None  # takes effect with the next step
         self._drafted: Interval | None = None  # drafted what the next step verifies
-        self._later: list[Callable[[], None]] = []
-        self._over: list[Interval] = []  # complete, to be reported
+        self._later: list[Callable[[], None]] = []  # put off
         self._steps = 0  # steps scheduled in the current interval
         self._batch = 0  # requests when the current interval began
         self._serial = -1  # of the orders that the latest decision followed
@@ -144,7 +143,7 @@ class Governor:
         ready = self._ready
         if orders.serial != self._serial or (ready is None and self._is_overdue()):
             self.catch_up()
-            self._settle()
+            self.reports.send()
             ready = self._decide(batch, load(), orders)
         if ready is not None:
             self._begin(ready)
@@ -164,7 +163,7 @@ class Governor:
             load: looks at the engine; called only when a decision is due.
         """
         self.catch_up()
-        self._settle()
+        self.reports.send()
         orders = self.book.orders
         if self._current is None or orders.mode is Mode.OFF:
             return
@@ -193,7 +192,7 @@ class Governor:
         previous, self._drafted = self._drafted, self._current
         if previous is not None and previous is not self._drafted:
             previous.closed = True
-            self._end(previous)
+            self.reports.take(previous)
 
     def land(
         self,
@@ -225,9 +224,9 @@ class Governor:
             self.drafts.verified(interval.counts, verifications)
             interval.landed += 1
             interval.add(flight, seconds, emitted, finished)
-            self._end(interval)
+            self.reports.take(interval)
         if finished >= len(flight.requests):
-            self._settle()  # nobody may come for long
+            self.reports.send()  # nobody may come for long
 
     def later(self, work: Callable[[], None]) -> None:
         """Put work off, until there is time for it or its outcome is needed."""
@@ -315,12 +314,6 @@ class Governor:
         if self.chooser is not None:
             self.chooser.choice = None
 
-    def _settle(self) -> None:
-        """Report the intervals that are over."""
-        over, self._over = self._over, []
-        for interval in over:
-            self._report(interval)
-
     def _begin(self, interval: Interval) -> None:
         """Put an interval in force; the one before it is over."""
         if self._current is not None:
@@ -330,26 +323,3 @@ class Governor:
             self.chooser.choice = interval.choice
         self._steps = 0
         self.decisions += 1
-
-    def _end(self, interval: Interval) -> None:
-        """Keep an interval to be reported, if it is complete."""
-        if interval.complete:
-            self._over.append(interval)
-
-    def _report(self, interval: Interval) -> None:
-        """Send an interval, if it taught something."""
-        self.drafts.add(interval.counts)
-        self.drafters.count()
-        if not interval.request_steps or not interval.following:
-            return
-        outcome = interval.outcome()
-        if self.guard is not None and interval.stake is not None:
-            self.guard.settle(interval.stake, interval.decision, outcome, time.perf_counter())
-        transition = Transition(interval.decision, outcome, interval.following)
-        if not self._send(transition):
-            self.dropped += 1
-        if interval.policy is not None:
-            try:
-                interval.policy.learn(transition.decision, transition.outcome)
-            except PolicyError as e:
-                self.book.refuse(str(e))

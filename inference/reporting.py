@@ -45,7 +45,7 @@ def report(governor: Governor, current: Interval | None, running: int, idle: boo
         running=running,
         waiting=0 if idle else deciding.waiting,
         decisions=governor.decisions,
-        dropped=governor.dropped,
+        dropped=governor.reports.dropped,
         refused=governor.book.refused,
         faults=governor.faults,
         last_fault=governor.last_fault or governor.book.last_refusal,

@@ -21,8 +21,8 @@ from flyball.inference.drafters.pool import DrafterState
 from flyball.inference.drafters.scoring import Score
 from flyball.inference.flight import Flight
 from flyball.inference.governor import Governor
-from flyball.inference.plan import Plan
 from flyball.inference.reports import EngineInfo
+from flyball.inference.step_plan import Plan
 from flyball.inference.vllm.adapter import Adapter
 from flyball.inference.vllm.flights import Landing, flight_of
 from flyball.inference.vllm.step import SchedulerStep

@@ -8,8 +8,8 @@ from typing import Final
 
 import numpy as np
 
-from ...inference.planner import Planner
 from ...inference.requests import RequestState
+from ...inference.step_planner import StepPlanner
 from ...policies.prices import compute_prices
 from ...policies.slo import Slo
 from ...policies.step_time import PRIOR
@@ -36,7 +36,7 @@ class _Queue:
 def allocate_us(seed: int) -> dict[str, float]:
     """Figures of the microseconds that a plan for 64 requests takes, by the clock and in work."""
     rng = np.random.default_rng(seed)
-    planner = Planner(SurvivalEstimator())
+    planner = StepPlanner(SurvivalEstimator())
     planner.hurried = True
     structure = Structure(6, PRIOR, compute_prices(0.05))
     queue = _Queue([_state(rng) for _ in range(_REQUESTS)], [5] * _REQUESTS)

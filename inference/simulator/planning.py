@@ -1,6 +1,6 @@
 """flyball's plan of a simulated engine step, compiled.
 
-As ``inference.planner`` makes it of a live one, by the same rules of ``policies``.
+As ``inference.step_planner`` makes it of a live one, by the same rules of ``policies``.
 """
 
 from __future__ import annotations

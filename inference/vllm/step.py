@@ -20,8 +20,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from ..plan import Plan
 from ..requests import RequestState
+from ..step_plan import Plan
 
 if TYPE_CHECKING:
     from vllm.v1.core.sched.scheduler import Scheduler
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class SchedulerStep:
-    """A step about to be scheduled (``plan.Step``).
+    """A step about to be scheduled (``step_plan.Step``).
 
     Args:
         scheduler: vLLM's.

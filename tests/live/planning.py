@@ -15,7 +15,7 @@ from random import Random
 from typing import Any
 
 from flyball.inference.moment import Load
-from flyball.inference.plan import Plan
+from flyball.inference.step_plan import Plan
 from flyball.inference.vllm import GovernedAsyncScheduler, GovernedScheduler
 from flyball.inference.vllm.scheduler import Governed
 from flyball.inference.vllm.step import SchedulerStep

@@ -10,16 +10,16 @@ from functools import partial
 import numpy as np
 import pytest
 from flyball.benchmarks.snapshots import fixed_snapshot
-from flyball.inference import planner as planning
+from flyball.inference import step_planner as planning
 from flyball.inference.flight import Flight
 from flyball.inference.governor import Governor
 from flyball.inference.live_policy import LivePolicy
 from flyball.inference.moment import Load
 from flyball.inference.orders import Orders
-from flyball.inference.plan import Plan
-from flyball.inference.planner import Planner
 from flyball.inference.reports import EngineInfo, Mode
 from flyball.inference.requests import RequestState
+from flyball.inference.step_plan import Plan
+from flyball.inference.step_planner import StepPlanner
 from flyball.inference.wire import Pin
 from flyball.policies.admission import PATIENCE, TURN
 from flyball.policies.catalogue.registry import make_policy
@@ -73,8 +73,8 @@ def hard() -> RequestState:
     return state
 
 
-def planner(hurried: bool = True) -> Planner:
-    found = Planner(estimator())
+def planner(hurried: bool = True) -> StepPlanner:
+    found = StepPlanner(estimator())
     found.hurried = hurried
     return found
 
@@ -90,7 +90,7 @@ def estimator() -> SurvivalEstimator:
     return found
 
 
-def settled(plans: Planner, queue: Queue, depth: int = 4, speed: float = 1.0, **more) -> Plan:
+def settled(plans: StepPlanner, queue: Queue, depth: int = 4, speed: float = 1.0, **more) -> Plan:
     """The plan once the rate of tokens for their cost has settled."""
     for _ in range(20):
         plan = plans.plan(depth, queue, STRUCTURE, speed, 200.0, more.get("cut", True))

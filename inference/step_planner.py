@@ -28,8 +28,8 @@ from .drafter_records import DrafterRecords
 from .drafters.catalogue import DRAFT
 from .flight import Flight
 from .live_policy import LivePolicy
-from .plan import Plan, Step
 from .requests import RequestState
+from .step_plan import Plan, Step
 
 LENGTH: Final = 128.0
 """Tokens that a request is expected to emit before any has ended."""
@@ -44,7 +44,7 @@ _LONGEST: Final = 1.0  # second that a step is taken to last at most
 _DEPTH: Final = FEATURES.index("depth")
 
 
-class Planner:
+class StepPlanner:
     """Plans one engine's steps.
 
     Args:
