@@ -149,9 +149,7 @@ class Deciding:
             flight: the step that runs.
         """
         snapshot = deciding(orders)
-        if snapshot is None or self.planner.hurried or not _is_decided(drafted):
-            return
-        if flight is None:
+        if snapshot is None or flight is None or self.planner.hurried or not _is_decided(drafted):
             return
         with self.meters.planning():
             structure = self.structure(snapshot)

@@ -97,6 +97,7 @@ class Governor:
         self._ready: Interval | None = None  # takes effect with the next step
         self._drafted: Interval | None = None  # drafted what the next step verifies
         self._later: list[Callable[[], None]] = []  # put off
+        self._prepared = False  # since the last step was planned
         self._steps = 0  # steps scheduled in the current interval
         self._batch = 0  # requests when the current interval began
         self._serial = -1  # of the orders that the latest decision followed
@@ -135,6 +136,9 @@ class Governor:
             load: looks at the engine; called only if orders came or no decision is ready.
         """
         started = time.perf_counter_ns()
+        if not self._prepared:
+            self.catch_up()
+        self._prepared = False
         orders = self.book.orders
         self._running = batch
         if self.retired or orders.mode is Mode.OFF:
@@ -162,6 +166,7 @@ class Governor:
             batch: requests that run.
             load: looks at the engine; called only when a decision is due.
         """
+        self._prepared = True
         self.catch_up()
         self.reports.send()
         orders = self.book.orders

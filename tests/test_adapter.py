@@ -229,11 +229,10 @@ def landing(
     return Landing(flight, at, output({}, drafts), result)  # type: ignore[arg-type]
 
 
-def outputs(given: dict[str, list[int]], ends: tuple[str, ...] = ()) -> Any:
+def outputs(given: dict[str, list[int]]) -> Any:
     """What vLLM makes of it."""
     found = [
-        SimpleNamespace(request_id=r, new_token_ids=t, finish_reason="stop" if r in ends else None)
-        for r, t in given.items()
+        SimpleNamespace(request_id=r, new_token_ids=t, finish_reason=None) for r, t in given.items()
     ]
     return {0: SimpleNamespace(outputs=found)}
 

@@ -68,7 +68,6 @@ class Adapter:
         self._tables = [[depth] * (max_requests + 1) for depth in range(governor.info.k_max + 1)]
         self._states: dict[str, RequestState] = {}
         self._flights: dict[int, Flight] = {}
-        self._untold: Callable[[], None] | None = None  # tells of the step scheduled last
         self._assigner = Assigner(governor, self._state)
 
     @classmethod
@@ -114,8 +113,6 @@ class Adapter:
         """
         step = SchedulerStep(scheduler, self._state)
         try:
-            if self._untold is not None:  # this is an engine that never prepares
-                self._follow()
             self._assigner.take_back(scheduler)
             plan = self.governor.plan(self._batch(scheduler), lambda: _load(scheduler), step)
             table = self._tables[check_depth(plan.depth, self.governor.info.k_max)]
@@ -132,7 +129,6 @@ class Adapter:
     def prepare(self, scheduler: Scheduler) -> None:
         """The model runs: time to decide what comes next."""
         try:
-            self._follow()
             self.governor.prepare(self._batch(scheduler), lambda: _load(scheduler))
         except Exception as e:  # noqa: BLE001
             self.governor.fault(e)
@@ -140,9 +136,11 @@ class Adapter:
     def launch(self, scheduler: Scheduler, output: SchedulerOutput, depth: int) -> None:
         """A step was scheduled."""
         try:
-            self._untold = partial(self._launch, scheduler, output, depth, time.perf_counter())
-            if self.governor.chooser is not None:
-                self._tell()
+            tell = partial(self._launch, scheduler, output, depth, time.perf_counter())
+            if self.governor.chooser is None:
+                self.governor.later(tell)
+            else:
+                tell()
         except Exception as e:  # noqa: BLE001
             self.governor.fault(e)
 
@@ -150,8 +148,7 @@ class Adapter:
         """A step's outcome arrived, vLLM has not processed it yet."""
         at = time.perf_counter()
         try:
-            if self._untold is not None:  # a step after this one, and what it is told by changes
-                self._follow()
+            self.governor.catch_up()  # a later step is told of by what vLLM is about to change
             flight = self._flights.pop(id(output), None)
             if flight is None:
                 return None
@@ -176,17 +173,6 @@ class Adapter:
                 self.governor.catch_up()  # or nobody may come for long
         except Exception as e:  # noqa: BLE001
             self.governor.fault(e)
-
-    def _follow(self) -> None:
-        """Do what was put off."""
-        self.governor.catch_up()
-        self._tell()
-
-    def _tell(self) -> None:
-        """Tell the governor of the step scheduled last, unless that is done."""
-        untold, self._untold = self._untold, None
-        if untold is not None:
-            untold()
 
     def _launch(
         self, scheduler: Scheduler, output: SchedulerOutput, depth: int, launched: float

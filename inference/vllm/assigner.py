@@ -16,6 +16,7 @@ from ..drafters.exchange import ASSIGNMENT, DRAFTED, Assignment, Drafted
 from ..flight import Flight
 from ..governor import Governor
 from ..requests import RequestState
+from .flights import accepted_of
 
 if TYPE_CHECKING:
     from vllm.v1.core.sched.output import SchedulerOutput
@@ -98,11 +99,9 @@ class Assigner:
                 continue
             sampled = result.sampled_token_ids[result.req_id_to_index[request_id]]
             if len(sampled):
-                # A grammar's veto says nothing about the drafter.
                 vetoed = invalid.get(request_id, 0)
-                valid = max(length - vetoed, 0)
+                valid, accepted = accepted_of(len(sampled), length, vetoed)
                 asked = valid if vetoed else drafted.asked.get(request_id)
-                accepted = min(len(sampled) - 1, valid)
                 records[name].add(state.history(name), valid, accepted, True, asked)
         for score in drafted.scores:
             name, history = score.drafter, self._state(score.request).history(score.drafter)

@@ -94,7 +94,17 @@ class Landing:
                 continue
             sampled = self._sampled[self._index[request_id]]
             length = len(drafted) if self._told is None else self._told.get(request_id, 0)
-            # A grammar's veto says nothing about the drafter.
-            valid = max(length - self._invalid.get(request_id, 0), 0)
-            found.append((state, valid, min(sampled - 1, valid)))
+            found.append((state, *accepted_of(sampled, length, self._invalid.get(request_id, 0))))
         return found
+
+
+def accepted_of(sampled: int, drafts: int, vetoed: int) -> tuple[int, int]:
+    """Drafts that could be accepted, and those that were.
+
+    Args:
+        sampled: tokens that came of the request, at least one.
+        drafts: that were verified.
+        vetoed: of them, by a grammar: that says nothing about the drafter.
+    """
+    valid = max(drafts - vetoed, 0)
+    return valid, min(sampled - 1, valid)
