@@ -26,6 +26,7 @@ class Arm(NamedTuple):
 OURS: Final = "flyball"
 OFF: Final = "off"
 ADASPEC: Final = "adaspec"
+ADASPEC_SLO: Final = "adaspec-slo"
 
 _FIXED: Final = tuple(Arm(f"fixed-{k}", f"fixed?depth={k}") for k in (1, 3, 5, 7))
 
@@ -34,7 +35,7 @@ SIMULATED: Final = (
     *_FIXED,
     Arm("smartspec", "goodput"),
     Arm(ADASPEC, "off", "adaspec"),
-    Arm("adaspec-slo", "off", "adaspec-slo"),
+    Arm(ADASPEC_SLO, "off", "adaspec-slo"),
     Arm(OURS, "analytic", "flyball"),
 )
 """Ours draws on no learner here: survival is learned while it serves, step times are told to all.
@@ -51,7 +52,7 @@ def live_arms(tpot: float, quick: bool = False) -> Sequence[Arm]:
     off, adaspec, ours = Arm(OFF, "off"), Arm(ADASPEC, "adaspec"), Arm(OURS, LEARNED)
     if quick:
         return (off, adaspec, ours)
-    strict = Arm("adaspec-slo", f"adaspec?slo_ms={1e3 * tpot:.3f}")
+    strict = Arm(ADASPEC_SLO, f"adaspec?slo_ms={1e3 * tpot:.3f}")
     return (off, *_FIXED, Arm("smartspec", "goodput"), adaspec, strict, ours)
 
 

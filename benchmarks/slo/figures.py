@@ -13,7 +13,8 @@ allocate_us_p50, allocate_us_p99: microseconds that the plan of a step takes for
 allocate_cpu_us_p50, allocate_cpu_us_p99, plan_cpu_us_p50, plan_cpu_us_p99: of these the
     processor's time: without what other processes and threads took of it meanwhile.
 capacity_TRACE, tpot_ms_TRACE: live, requests per second without speculation, and the 90th
-    percentile of milliseconds per output token without it at half that load.
+    percentile of milliseconds per output token without it at half that load: means over rounds,
+    as both are measured anew before each; capacity_TRACE_least, capacity_TRACE_most.
 requests, failed_requests, unfinished_requests: live, of the turns that are compared; unfinished
     are those that had not ended within as long again as their window.
 sent_late_ms_p99: live, by how much our own clients sent late; faults: of the governor.

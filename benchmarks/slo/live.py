@@ -4,19 +4,21 @@ Every round cuts a window of its own out of a trace. All arms meet its requests 
 same prompts, lengths and objectives at the same times after the start, each arm until its last one
 has ended, or for as long as the window was; what has not ended by then was not served. The next
 arm finds an idle engine. What the machine does otherwise meanwhile falls on all of them by chance:
-they come in another order in every round.
+they come in another order in every round. How fast it is changes from round to round, where others
+use it too: before each, what it serves without speculation is measured anew, and arrivals and
+objectives are scaled with it, so that a load is the same load throughout.
 
 Prompts and outputs are as long as the trace's, fitted to what the embedded models and the time
 allow (``requests.fitted``). Before anything is compared, every depth has some seconds in which
 step times are measured, for all arms that go by them: others profile an engine when it starts
 (AdaSpec, TurboSpec), and an engine that serves under one policy shows little of what the other
-depths would take. Then arms that learn have one window's time at each load to.
+depths would take. Then arms that learn have the time of two windows at each load to.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from random import Random
 from typing import Final
 
@@ -38,7 +40,7 @@ from .options import SloOptions
 from .promises import REFERENCE
 from .requests import WITHOUT, ended, fitted, promised, requests, served
 from .score import score
-from .tally import Turn, measured
+from .tally import Place, Turn, measured
 from .texts import Texts
 
 Progress = Callable[[str], None]
@@ -47,27 +49,12 @@ SPEED: Final = 1.0
 """The knob while arms are compared: those of others know no other."""
 
 _OFF: Final = live_arms(1.0)[0]
-_WAITING: Final = (96, 32)  # requests beyond those that run, to find the capacity; with quick
+_ENDED: Final = 48  # requests by whose ends the capacity is found, beside those that run
 _PATIENCE: Final = 300.0  # seconds for the capacity
 _LEARNING_SEED: Final = 1000  # the first of windows that nothing is compared in
-_DEPTH_SHARE: Final = 0.3  # of a window's seconds, in which requests come at every depth before
+_DEPTH_SECONDS: Final = 6.0  # in which requests come at every depth before, but a window at most
 _SLOWEST: Final = 5.0  # times as long that these may take to end
-
-
-@dataclass(frozen=True)
-class Place:
-    """One trace on the engine.
-
-    Attributes:
-        trace: all of it, fitted.
-        capacity: requests per second that the engine serves without speculation, at most.
-        tpot: 90th percentile of the seconds per output token without speculation at the load
-            ``REFERENCE``.
-    """
-
-    trace: Trace
-    capacity: float
-    tpot: float = 0.0
+_LONGER: Final = 2.0  # times as long as a window that is compared are those that are not
 
 
 class LiveRun:
@@ -117,19 +104,25 @@ class LiveRun:
             if not self.turns:
                 raise
             self.progress("interrupted: what follows is of the rounds that were whole")
-        return measured(self.options, self.places, self.turns)
+        return measured(self.options, self.turns)
 
     def _place(self, trace: Trace) -> Place:
         """What the engine does with a trace's requests without speculation."""
         place = Place(trace, self._capacity(trace))
         self.progress(f"{trace.name}: {place.capacity:.2f} requests/s without speculation")
-        arrivals = self._window(place, REFERENCE, 2.0 * self.seconds, _LEARNING_SEED - 1)
-        found = self._turn(_OFF, arrivals, WITHOUT, 2.0 * self.seconds)
+        seconds = _LONGER * self.seconds
+        arrivals = self._window(place, REFERENCE, seconds, _LEARNING_SEED - 1)
+        found = self._turn(place, _OFF, arrivals, WITHOUT, seconds)
         tpot = float(np.percentile(found.served.tpot, 90))
         if not 0.0 < tpot < np.inf:
             raise BenchError(f"the engine did not keep up with {trace.name} at load {REFERENCE:g}")
         self.progress(f"{trace.name}: {1e3 * tpot:.1f} ms per output token (p90)")
         return replace(place, tpot=tpot)
+
+    def _now(self, place: Place) -> Place:
+        """The same, as fast as the machine is by now."""
+        capacity = self._capacity(place.trace)
+        return replace(place, capacity=capacity, tpot=place.tpot * place.capacity / capacity)
 
     def _capacity(self, trace: Trace) -> float:
         """Requests that end per second while others wait.
@@ -137,49 +130,51 @@ class LiveRun:
         Counted from when a third of them have ended, and as long as the queue fills what ends: in
         between, as many run as can.
         """
-        last = _WAITING[self.options.quick]
-        arrivals = self._made(sample(trace, last + self.session.engine.max_requests), 0)
-        records = self._served(_OFF, arrivals, _PATIENCE, enough=last)[0]
+        arrivals = self._made(sample(trace, _ENDED + self.session.engine.max_requests), 0)
+        records = self._served(_OFF, arrivals, _PATIENCE, enough=_ENDED)[0]
         ends = np.sort([r.end for r in records if ended(r)])
-        if len(ends) < last:
+        if len(ends) < _ENDED:
             raise BenchError(f"only {len(ends)} of {len(records)} requests ended: {_why(records)}")
-        first = last // 3
-        return float((last - first) / (ends[last - 1] - ends[first - 1]))
+        first = _ENDED // 3
+        return float((_ENDED - first) / (ends[_ENDED - 1] - ends[first - 1]))
 
     def _show_depths(self) -> None:
         """Let every depth be measured, under traffic of its own; depth 0 was, by ``_place``."""
         self.progress("step times are measured, depth by depth")
-        seconds = _DEPTH_SHARE * self.seconds
         place, load = self.places[0], self.options.sized_loads[-1]
+        seconds = min(_DEPTH_SECONDS, self.seconds)
         for depth in range(1, self.options.k_max + 1):
             arrivals = self._window(place, load, seconds, _LEARNING_SEED + depth)
             arm = Arm(f"fixed-{depth}", f"fixed?depth={depth}")
-            self._turn(arm, arrivals, WITHOUT, _SLOWEST * seconds)
+            self._turn(place, arm, arrivals, WITHOUT, _SLOWEST * seconds)
 
     def _learn(self) -> None:
         """Let those that learn decide for a while, at every load."""
         place = self.places[0]
         slos = self.options.slos(place.tpot, self.options.sized_scales[0])
+        seconds = _LONGER * self.seconds
         for load in self.options.sized_loads:
-            arrivals = self._window(place, load, self.seconds, _LEARNING_SEED)
+            arrivals = self._window(place, load, seconds, _LEARNING_SEED)
             for arm in self._arms(slos):
                 if arm.name in LEARNING:
                     self.progress(f"{arm.name} learns at load {load:g}")
-                    self._turn(arm, promised(arrivals, slos, _LEARNING_SEED), slos, self.seconds)
+                    asked = promised(arrivals, slos, _LEARNING_SEED)
+                    self._turn(place, arm, asked, slos, seconds)
 
     def _round(self, number: int) -> Mapping[Key, Turn]:
         """One window of every trace, load and scale, all arms in turn."""
         found: dict[Key, Turn] = {}
         seed = self.options.seed + number
-        for place in self.places:
+        for first in self.places:
             for load in self.options.sized_loads:
+                place = self._now(first)
                 plain = self._window(place, load, self.seconds, seed)
                 for scale in self.options.sized_scales:
                     slos = self.options.slos(place.tpot, scale)
                     arrivals = promised(plain, slos, seed)
                     arms = self._arms(slos)
                     for arm in self.rng.sample(arms, len(arms)):
-                        turn = self._turn(arm, arrivals, slos, self.seconds)
+                        turn = self._turn(place, arm, arrivals, slos, self.seconds)
                         found[place.trace.name, load, scale, arm.name, seed] = turn
                         self._say(number, place, load, arm, turn, slos)
         return found
@@ -202,11 +197,16 @@ class LiveRun:
         return requests(trace, self.texts, seed)
 
     def _turn(
-        self, arm: Arm, arrivals: Sequence[Arrival], slos: Sequence[Slo], seconds: float
+        self,
+        place: Place,
+        arm: Arm,
+        arrivals: Sequence[Arrival],
+        slos: Sequence[Slo],
+        seconds: float,
     ) -> Turn:
         """One arm on some requests."""
         records, before, after = self._served(arm, arrivals, seconds)
-        return Turn(served(records, slos, seconds), records, before, after)
+        return Turn(place, served(records, slos, seconds), records, before, after)
 
     def _served(
         self, arm: Arm, arrivals: Sequence[Arrival], patience: float, enough: int | None = None

@@ -20,7 +20,7 @@ _LIVE_LOADS: Final = (0.9,)
 _LIVE_SEEDS: Final = (40, 10)  # of a live run in virtual time, and with quick
 _SEEDS: Final = (5, 1)
 _SHORTEST: Final = {"vllm": 10.0, "simulator": 30.0}  # seconds
-_USUAL: Final = {"vllm": (40.0, 20.0), "simulator": (600.0, 120.0)}  # seconds, and with quick
+_USUAL: Final = {"vllm": (60.0, 15.0), "simulator": (600.0, 120.0)}  # seconds, and with quick
 _LIVE_SECONDS: Final = 20.0  # of a live run's windows, in virtual time
 
 
@@ -40,8 +40,8 @@ class SloOptions(EngineOptions):
     quick, and 40 or 10 of a live run in virtual time"""
     seconds: float | None = None
     """of every window, simulated: 600 by default, 120 with quick, and 20 of a live run in virtual
-    time; live of every arm at every load and scale: 40, or 20"""
-    rounds: int = 2
+    time; live of every arm at every load and scale, all rounds together: 60, or 15"""
+    rounds: int = 4
     """turns of every arm, live, each with requests of its own; 1 with quick"""
     k_max: int = 7
     """greatest depth of a live engine, tokens"""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ...inference.asking import RequestRecord
 from ...inference.reports import Beat
-from .arms import OURS, live_arms
+from ...inference.simulator.traces import Trace
+from .arms import ADASPEC_SLO, OURS, live_arms
 from .figures import Key
 from .measured import Measured
 from .options import SloOptions
@@ -18,8 +19,21 @@ from .promises import CLASSES
 from .requests import ended
 from .score import Served, described, score
 
-if TYPE_CHECKING:
-    from .live import Place
+
+@dataclass(frozen=True)
+class Place:
+    """One trace on the engine, as fast as the machine was when it was measured last.
+
+    Attributes:
+        trace: all of it, fitted.
+        capacity: requests per second that the engine serves without speculation, at most.
+        tpot: 90th percentile of the seconds per output token without speculation at the load
+            ``REFERENCE``.
+    """
+
+    trace: Trace
+    capacity: float
+    tpot: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -27,40 +41,39 @@ class Turn:
     """One arm on the requests of one window.
 
     Attributes:
+        place: of which it was.
         served: what became of them.
         records: of each, by its client.
         before: the engine's beat before the first.
         after: the one after the last.
     """
 
+    place: Place
     served: Served
     records: Sequence[RequestRecord]
     before: Beat
     after: Beat
 
 
-def measured(options: SloOptions, places: Sequence[Place], turns: Mapping[Key, Turn]) -> Measured:
+def measured(options: SloOptions, turns: Mapping[Key, Turn]) -> Measured:
     """Everything, as simulated runs have it."""
-    slos = {
-        (p.trace.name, scale): options.slos(p.tpot, scale)
-        for p in places
-        for scale in options.sized_scales
-    }
-    scores = {key: score(turn.served, slos[key[0], key[2]]) for key, turn in turns.items()}
+    promises = {key: options.slos(turn.place.tpot, key[2]) for key, turn in turns.items()}
+    scores = {key: score(turn.served, promises[key]) for key, turn in turns.items()}
     policies = {arm.name: arm.policy for arm in live_arms(0.0, options.quick)}
     arms: dict[str, dict[str, Any]] = {name: {"policy": p} for name, p in policies.items()}
     for trace, load, scale, name in dict.fromkeys(key[:4] for key in turns):
         own = [key for key in turns if key[:4] == (trace, load, scale, name)]
-        promises = slos[trace, scale]
         arms[name][f"{trace}, load {load:g}, scale {scale:g}"] = {
-            **described([scores[key] for key in own], promises),
+            **described([scores[key] for key in own], promises[own[0]]),
             **_requests([turns[key] for key in own]),
             "best_effort": {c: _best_effort([turns[key] for key in own], c) for c in CLASSES},
         }
-        if name == "adaspec-slo":  # its constant is the tight objective, which was measured
-            (its,) = (a for a in live_arms(promises[0].tpot) if a.name == name)
-            arms[name]["policy"] = its.policy
-    return Measured(scores, arms, _figures(places, turns))
+        if name == ADASPEC_SLO:  # its constant is the tight objective, measured in every round
+            told = [live_arms(promises[key][0].tpot) for key in own]
+            arms[name]["policy"] = ", ".join(
+                dict.fromkeys(a.policy for its in told for a in its if a.name == name)
+            )
+    return Measured(scores, arms, _figures(turns))
 
 
 def _best_effort(turns: Sequence[Turn], name: str) -> int:
@@ -84,17 +97,13 @@ def _requests(turns: Sequence[Turn]) -> dict[str, int]:
     }
 
 
-def _figures(places: Sequence[Place], turns: Mapping[Key, Turn]) -> dict[str, float]:
+def _figures(turns: Mapping[Key, Turn]) -> dict[str, float]:
     """Those that only a live run has."""
     ours = max((t.after for key, t in turns.items() if key[3] == OURS), key=lambda beat: beat.at)
     last = max((t.after for t in turns.values()), key=lambda beat: beat.at)
     late = [record.late for turn in turns.values() for record in turn.records]
-    figures: dict[str, float] = {}
-    for place in places:
-        figures[f"capacity_{place.trace.name}"] = place.capacity
-        figures[f"tpot_ms_{place.trace.name}"] = 1e3 * place.tpot
     return {
-        **figures,
+        **_speeds([turn.place for turn in turns.values()]),
         "plan_us_p50": ours.plan_us_p50,
         "plan_us_p99": ours.plan_us_p99,
         "plan_cpu_us_p50": ours.plan_cpu_us_p50,
@@ -103,3 +112,16 @@ def _figures(places: Sequence[Place], turns: Mapping[Key, Turn]) -> dict[str, fl
         "sent_late_ms_p99": 1e3 * float(np.percentile(late, 99)),
         "faults": last.faults,
     }
+
+
+def _speeds(places: Sequence[Place]) -> dict[str, float]:
+    """What the engine did without speculation, over all rounds."""
+    figures: dict[str, float] = {}
+    for name in dict.fromkeys(place.trace.name for place in places):
+        own = [place for place in places if place.trace.name == name]
+        capacities = [place.capacity for place in own]
+        figures[f"capacity_{name}"] = float(np.mean(capacities))
+        figures[f"capacity_{name}_least"] = min(capacities)
+        figures[f"capacity_{name}_most"] = max(capacities)
+        figures[f"tpot_ms_{name}"] = 1e3 * float(np.mean([place.tpot for place in own]))
+    return figures
