@@ -13,7 +13,7 @@ from ..policies.prices import Prices
 from ..policies.transition import Floats
 from .drafter_records import DrafterRecords
 from .drafter_times import DrafterTimes
-from .drafters.catalogue import DRAFT, NONE
+from .drafters.catalogue import DRAFT, HYBRID, NONE, SUFFIX, runs_model
 from .drafters.pool import CHEAP
 from .requests import RequestState
 
@@ -121,7 +121,9 @@ class Batches:
         c, factors = structure.coefficients.tolist(), structure.factors(n)
         alone = c[0] + n * (c[1] + c[5] * context)
         base = max(alone * float(factors[0]), _INSTANT)
+        passes = np.maximum((alone + c[2] * self._every) * factors - base, _LEAST)
         places = {name: d for d, name in enumerate(self._names)}
+        held = [self._held(state, places) for state in states]
         for name, d in places.items():
             if name == NONE:
                 continue
@@ -131,14 +133,16 @@ class Batches:
             gains[:, d, 1:], hopes[:, d, 1:] = survival
             lengths = record.lengths[[h.slot for h in histories], :k_max].cumsum(-1)
             checked[:, d, 1:] = np.maximum(lengths, survival[0])
-            if name == DRAFT:
-                passes = (alone + c[2] * self._every) * factors - base
-                fixed[d] = np.maximum(passes, _LEAST)
-                drafted[d] = self._every
+            if runs_model(name):
+                share = self._times.share(n) if name == HYBRID else 1.0
+                fixed[d], drafted[d] = share * passes, share * self._every
+                each[d] = self._times.spent(SUFFIX)[1] if name == HYBRID else 0.0
             else:
                 self._price(name, n, fixed[d], each[d], drafted[d])
             fixed[d, 0] = each[d, 0] = 0.0
-        held = [self._held(state, places) for state in states]
+        if HYBRID in places:  # which is the model, and more
+            own = [i for i, d in enumerate(held) if d != places[DRAFT]]
+            gains[own, places[DRAFT]] = hopes[own, places[DRAFT]] = 0.0
         return Batch(
             gains,
             hopes,

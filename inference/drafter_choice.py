@@ -150,6 +150,8 @@ class LearnedDrafters:
         for d, name in enumerate(self.names):
             if not batch.fixed[d].any() or best[1] >> d & 1 or self._records[name].state.out:
                 continue
+            if not batch.hopes[:, d].any():
+                continue
             gains, fixed, each = batch.gains.copy(), batch.fixed.copy(), batch.each.copy()
             gains[:, d] = batch.hopes[:, d]
             if not self._times.used(name):

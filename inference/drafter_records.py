@@ -20,13 +20,13 @@ from ..policies.transition import Floats
 from ..policies.verified import Verified
 from .drafters.catalogue import NONE
 from .drafters.pool import DrafterState
-from .history import History
+from .history import FRESH, History
 from .requests import RequestState
 
 NEWS: Final = 16
 """Drafts from which on a drafter's estimates are brought up to date."""
 
-SILENT: Final = 32
+SILENT: Final = 4
 """Intervals without any, after which what is known of a drafter grows older all the same: one that
 was given up is tried again some day."""
 
@@ -68,12 +68,42 @@ class DrafterBeat(msgspec.Struct, frozen=True):
 
 
 class YieldEstimator(SurvivalEstimator):
-    """Survival of what a drafter is asked for; it follows its traffic, some hundred drafts long."""
+    """Survival of what a drafter is asked for, as its traffic is by now.
+
+    What is known of a class grows old with that class's own drafts: what requests that are hard
+    for a drafter made of it is still known after an hour of easy ones, so that the first hard one
+    need not teach it anew. Requests of which nothing is known yet are whatever comes now: of them
+    it remembers some thirty drafts, and takes them only half for what came before.
+    """
 
     MEMORY = 0.93
     START = 0.5
     USUAL_MEMORY = 0.99
     USUAL_PRIOR = 10.0
+
+    FRESH_MEMORY: Final = 0.5
+    """Weight of the past, per ``NEWS`` drafts, in the class of requests that are new."""
+
+    OTHERS: Final = 0.1
+    """How much drafts of other classes age what is known of one, by its own."""
+
+    IDLE: Final = (0.1, 0.99)
+    """Weight of the past after ``SILENT`` intervals without drafts: in the class of requests that
+    are new, by now others; and in those that requests are put in by how their drafts fare."""
+
+    def _behind(self) -> Floats:
+        behind = super()._behind()
+        behind[FRESH] = 0.5 * (behind[FRESH] + 1.0 - self.START)
+        return behind
+
+    def _kept(self, drafts: Floats) -> Floats | float:
+        total = drafts.sum()
+        fresh, others = (self.FRESH_MEMORY, self.MEMORY) if total else self.IDLE
+        memory = np.full(drafts.shape, others)
+        memory[FRESH] = fresh
+        if total:
+            memory **= np.maximum(drafts, self.OTHERS * total) / NEWS
+        return memory
 
 
 class DrafterRecord:

@@ -18,9 +18,9 @@ import numpy.typing as npt
 from ..policies.prices import Prices
 from ..policies.spaces import MAX_DEPTH
 from ..policies.step_time import PRIOR, StepTimeModel
-from ..policies.structure import Structure
+from ..policies.structure import KNOTS, Structure, nearest
 from ..policies.transition import Floats
-from .drafters.catalogue import DRAFT
+from .drafters.catalogue import HYBRID, runs_model
 from .flight import Flight
 
 STEPS: Final = 8
@@ -29,6 +29,8 @@ STEPS: Final = 8
 _FORGETTING: Final = 0.998  # per row
 _LINE_FORGETTING: Final = 0.98  # per proposal
 _LINE_PRIOR: Final = 0.05  # of a proposal, as which no time per request weighs
+_SHARE_MOVE: Final = 0.05  # weight of one step in the hybrid's share of passes
+_INSTANT: Final = 1e-6  # seconds that are divided by
 _LONGEST: Final = 1.0  # second that a step is taken to last at most
 
 
@@ -47,6 +49,8 @@ class DrafterTimes:
         self._sums = _Sums()
         self._rows: list[_Sums] = []
         self._structure: Structure | None = None
+        # Share of the passes asked for that run where the hybrid may leave them out.
+        self._shares = np.ones(KNOTS)
 
     def landed(self, flight: Flight, seconds: float) -> None:
         """A step's outcome is known; steps of prompts alone are no matter.
@@ -63,6 +67,7 @@ class DrafterTimes:
         if not flight.requests or not 0.0 < seconds < _LONGEST:
             return
         passes = flight.depth if flight.passes is None else flight.passes
+        self._note_share(flight, passes)
         sums = self._sums
         if sums.steps and (sums.passes != passes or sums.steps >= STEPS):
             self._rows.append(sums)
@@ -90,10 +95,34 @@ class DrafterTimes:
         line = self._lines.get(drafter)
         return (0.0, 0.0) if line is None else line.solve()
 
+    def passes(self, requests: int, depth: int) -> float:
+        """Seconds that the draft model's passes add to a step, over those of a step without.
+
+        Args:
+            requests: that decode in it.
+            depth: passes.
+        """
+        one, request, pass_, position, *_ = self._model.coefficients.tolist()
+        return float(pass_ * depth / max(one + requests * (request + position), _INSTANT))
+
+    def share(self, requests: int) -> float:
+        """Of the passes that the hybrid may have, those that it takes, with so many requests."""
+        return float(self._shares[nearest(np.array(requests))])
+
     def used(self, drafter: str) -> bool:
         """Whether it was used often enough to say what it takes; vLLM's own is held to be."""
         line = self._lines.get(drafter)
-        return drafter == DRAFT or (line is not None and line.settled)
+        return runs_model(drafter) or (line is not None and line.settled)
+
+    def _note_share(self, flight: Flight, passes: int) -> None:
+        drafters = {state.drafter for state in flight.requests.values()}
+        if (
+            HYBRID in drafters
+            and flight.depth
+            and not any(runs_model(name) for name in drafters - {HYBRID})
+        ):
+            at = nearest(np.array(len(flight.requests)))
+            self._shares[at] += _SHARE_MOVE * (min(passes / flight.depth, 1.0) - self._shares[at])
 
     @property
     def known(self) -> bool:

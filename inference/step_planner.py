@@ -25,7 +25,7 @@ from ..policies.structure import Structure
 from ..policies.survival import SurvivalEstimator
 from ..policies.transition import Floats
 from .drafter_records import DrafterRecords
-from .drafters.catalogue import DRAFT
+from .drafters.catalogue import DRAFT, runs_model
 from .flight import Flight
 from .live_policy import LivePolicy
 from .requests import RequestState
@@ -228,7 +228,7 @@ class StepPlanner:
             rows = _rows(states, drafted, speed)
             chances = self._records.outlook(states)
             others = [state.drafter not in ("", DRAFT) for state in states]
-            if all(others):  # a model that drafts for none
+            if not any(runs_model(s.drafter or DRAFT) for s in states):
                 coefficients = coefficients.copy()
                 coefficients[_DEPTH] = 0.0
                 factors = np.full_like(factors, factors[0])

@@ -34,7 +34,7 @@ WAITING: Final = ("arrived", "ttft", "prompt")
 """What is known of a request that waits: when it arrived; its objective for the first token,
 seconds, infinite for none; tokens to compute before that."""
 
-_LEAST_SHARE: Final = 0.2  # of a step's time that prompts get, if there are any
+_LEAST_SHARE: Final = 0.05  # of a step's time that prompts get, if there are any
 _USUAL_SHARE: Final = 0.4  # that they can have without making the others late, by and large
 _MOST_SHARE: Final = 0.9
 _SOON: Final = 0.02  # seconds to a due time below which it no longer tells how fast to be

@@ -31,7 +31,7 @@ from .transition import Floats
 
 Integers = npt.NDArray[np.int64]
 
-URGENT: Final = 4.0
+URGENT: Final = 2.0
 """What a token counts for of a request that is, or soon may be, behind; in those of the others."""
 
 SOON: Final = 4.0

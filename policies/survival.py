@@ -90,9 +90,10 @@ class SurvivalEstimator:
         news, self._new = self._new, []
         for new in news:
             tried, accepted = new.table()
-            self._tried = self._tried * self.MEMORY + tried
-            self._accepted = self._accepted * self.MEMORY + accepted
-            self._exposed = self._exposed * self.MEMORY + new.exposure()
+            weight = self._kept(tried[:, :1].astype(np.float64))
+            self._tried = self._tried * weight + tried
+            self._accepted = self._accepted * weight + accepted
+            self._exposed = self._exposed * weight + new.exposure()
             self.frailties.add(new, tried[:, 0], self.MEMORY)
             if first := int(tried[:, 0].sum()):
                 memory, kept = self.USUAL_MEMORY, self._usual
@@ -134,6 +135,11 @@ class SurvivalEstimator:
     def tables(self) -> Floats:
         """Hazards of requests of frailty 1, and what they are at best; (2, CLASSES, MAX_DEPTH)."""
         return self._tables
+
+    def _kept(self, drafts: Floats) -> Floats | float:
+        """Weight of the past beside an interval's drafts by class, shape (CLASSES, 1)."""
+        del drafts
+        return self.MEMORY
 
     def _alive(self, hazards: Floats, frailties: Sequence[float]) -> Floats:
         """Survival under hazards of shape (..., n, MAX_DEPTH) of frailty 1; of the same shape."""
@@ -205,7 +211,7 @@ class SurvivalEstimator:
             self._frailty = (FRAILTY_PRIOR + rejected.sum(1, keepdims=True)) / (
                 FRAILTY_PRIOR + expected
             )
-        behind = np.minimum(self._frailty * self._hazard, 1.0)
+        behind = self._behind()
         prior = 1.0 - behind
         self.acceptance: Floats = (accepted + self.PRIOR * prior) / (tried + self.PRIOR)
         self.later: Floats = (accepted[:, 1:].sum(1) + self.PRIOR * prior[:, 1:].mean(1)) / (
@@ -222,6 +228,11 @@ class SurvivalEstimator:
         self._rows: list[list[float]] = self._hazards.tolist()
         self.expected: list[list[float]] = [[0.0, *row] for row in self._hazards.cumsum(1).tolist()]
         self.frailties.solve(tried[:, 0])
+
+    def _behind(self) -> Floats:
+        """Hazards that those of classes are pulled to, shape (CLASSES, MAX_DEPTH)."""
+        behind: Floats = np.minimum(self._frailty * self._hazard, 1.0)
+        return behind
 
     def _exposure(self) -> Floats:
         """Positions tried, each as many times as its class is frail; shape (MAX_DEPTH,).

@@ -356,21 +356,21 @@ def test_a_step_tells_who_drafts_and_whose_new_requests_are() -> None:
     seen.adapter._state("y").owner = None
     step = output({"a": 1, "b": 1, "x": 5, "y": 5}, {}, ("x", "y"))
     flight = Flight({name: seen.adapter._state(name) for name in "ab"}, [0] * 8, 0, 0, 0)
-    seen.adapter._assigner.assign(flight, step)
+    seen.adapter._assigner.assign(flight, step, 4)
     assert flight.drafting == 1
     assignment = getattr(step, ASSIGNMENT)
     assert assignment.drafters == {"a": "draft", "b": "x", "x": "draft", "y": "draft"}
     assert assignment.owners == {"x": Owner("t", "s")}
     assert pickle.loads(pickle.dumps(step.flyball_assignment)) == assignment
     without = output({"a": 1}, {})
-    queue().adapter._assigner.assign(flight, without)
+    queue().adapter._assigner.assign(flight, without, 4)
     assert not hasattr(without, ASSIGNMENT)
 
 
 def test_placeholders_of_requests_that_nobody_drafted_for_are_taken_back() -> None:
     seen = offering()
     seen.adapter._state("b").wanted = NONE
-    seen.adapter._assigner.assign(Flight({}, [0] * 8, 0, 0, 0), output({"a": 1, "b": 1}, {}))
+    seen.adapter._assigner.assign(Flight({}, [0] * 8, 0, 0, 0), output({"a": 1, "b": 1}, {}), 4)
     seen.begin(3)
     assert seen.drafts == [DRAFTS, [], [], DRAFTS]
 
@@ -383,7 +383,7 @@ def test_what_drafters_tell_is_counted_by_drafter_and_corrects_the_step() -> Non
         sampled_token_ids=[[1, 2], [3, 4]], req_id_to_index={"a": 0, "b": 1, "p": 0}
     )
     verified = {"a": ("x", 2), "b": ("draft", 3), "p": ("x", 0)}
-    told = Drafted(verified, [Score("x", "b", 4, 4)], {"x": DrafterState(9)}, passes=2)
+    told = Drafted(verified, [Score("x", "b", 4, 4, 6)], {"x": DrafterState(9)}, passes=2)
     told.asked, told.spent = {"a": 3, "b": 3, "p": 0}, {"x": (2, 1e-4)}
     setattr(result, DRAFTED, told)
     step = output({"a": 4, "b": 4}, {"a": 3, "b": 3})

@@ -128,7 +128,7 @@ def test_drafts_that_nobody_uses_are_scored() -> None:
     watched.extend("a", [1])
     assert watched.scores() == []
     watched.extend("a", [2, 9])
-    assert watched.scores() == [Score("x", "a", 3, 2)]
+    assert watched.scores() == [Score("x", "a", 3, 2, 3)]
     assert watched.scores() == []
 
 
@@ -136,7 +136,7 @@ def test_a_drafter_is_scored_only_where_it_is_not_used_and_cheap() -> None:
     watched = pool(10.0, x=constant(1), y=Scripted(lambda asks: [[] for _ in asks]))
     watched._members["x"].seconds = 2 * CHEAP
     watched.propose([("a", "y"), ("b", "x")], 2, 3)
-    assert watched.scores() == [Score("y", "b", 0, 0)]
+    assert watched.scores() == [Score("y", "b", 0, 0, 3)]
 
 
 def test_rows_take_turns_where_time_is_short() -> None:
@@ -160,7 +160,7 @@ def test_a_score_is_the_common_beginning_however_tokens_come(
     draft: list[int], parts: list[list[int]]
 ) -> None:
     scorer = Scorer()
-    scorer.add("r", "x", draft)
+    scorer.add("r", "x", draft, 6)
     for part in parts:
         scorer.emitted("r", part)
     flat = [token for part in parts for token in part]
@@ -171,7 +171,7 @@ def test_a_score_is_the_common_beginning_however_tokens_come(
         scorer.end("r")
     else:
         accepted = len(draft) if agreed is None else agreed
-        assert scorer.take() == [Score("x", "r", len(draft), accepted)]
+        assert scorer.take() == [Score("x", "r", len(draft), accepted, 6)]
     assert not scorer.awaits("r", "x")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from flyball.inference.drafter_records import NEWS, SILENT, DrafterRecords
 from flyball.inference.drafters.pool import DrafterState
-from flyball.inference.history import EASY, HARD, History
+from flyball.inference.history import EASY, FRESH, HARD, History
 
 
 def settled(records: DrafterRecords, drafters: int) -> None:
@@ -63,6 +63,33 @@ def test_what_is_known_of_a_drafter_that_nobody_uses_grows_old() -> None:
     settled(records, 80 * SILENT)
     after = records["x"].outlook([History(EASY)])
     assert (after[1] - after[0])[0, 0] > 2 * (before[1] - before[0])[0, 0]
+
+
+def test_hard_requests_are_known_after_many_easy_ones() -> None:
+    records = DrafterRecords()
+    for _ in range(20 * NEWS):
+        records["x"].add(History(HARD), 1, 0, used=True)
+        settled(records, 1)
+    hard = records["x"].estimator.acceptance[HARD, 0]
+    for _ in range(40 * NEWS):
+        records["x"].add(History(EASY), 1, 1, used=True)
+        settled(records, 1)
+    assert records["x"].estimator.acceptance[EASY, 0] > 0.95
+    assert abs(records["x"].estimator.acceptance[HARD, 0] - hard) < 0.1
+
+
+def test_what_new_requests_made_of_a_drafter_is_soon_forgotten() -> None:
+    records = DrafterRecords()
+    for slot, accepted in ((EASY, 1), (HARD, 0), (FRESH, 1)):
+        for _ in range(20 * NEWS):
+            records["x"].add(History(slot), 1, accepted, used=True)
+    settled(records, 1)
+    hope, before = records["x"].outlook([History(FRESH)])[:, 0, 0], records["x"].estimator
+    assert hope[0] > 0.95
+    settled(records, 3 * SILENT)
+    assert records["x"].outlook([History(FRESH)])[0, 0, 0] < 0.75
+    assert before.acceptance[EASY, 0] > 0.95
+    assert before.acceptance[HARD, 0] < 0.05
 
 
 def test_little_news_wait_for_more() -> None:

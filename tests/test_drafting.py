@@ -179,7 +179,7 @@ def test_drafts_that_nobody_used_are_told_of() -> None:
     made.fill_in(["m"], np.array([False]), own(2)[:1], 2)
     made.emitted.sampled(["m"], np.array([False]), torch.tensor([[5, 1]]))
     made.fill_in(["m"], np.array([False]), own(2)[:1], 2)
-    assert made.tell().scores == [Score("ours", "m", 2, 1)]
+    assert made.tell().scores == [Score("ours", "m", 2, 1, 2)]
 
 
 def test_what_the_scheduler_says_nothing_about_is_drafted_by_vllm() -> None:

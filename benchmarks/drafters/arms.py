@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from ...inference.drafters.catalogue import DRAFT, NONE
+from ...inference.drafters.catalogue import DRAFT, HYBRID, NONE, SUFFIX
 from ...inference.reports import LEARNED
 
-OFFERED: Final = (DRAFT, "ngram", "suffix", "chain")
+OFFERED: Final = (DRAFT, "ngram", SUFFIX, "chain", HYBRID)
 """Drafters of the one engine that all arms run on."""
 
 SESSIONS: Final = "sessions"
@@ -17,6 +17,7 @@ SESSIONS: Final = "sessions"
 _NGRAM_DEPTH: Final = 4
 _DEPTHS: Final = (1, 2, 3, 5)
 _SESSION_DEPTH: Final = 3
+_HYBRID_DEPTH: Final = 5
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Arm:
     @property
     def is_single(self) -> bool:
         """Whether one drafter drafts for all."""
-        return self.drafter not in ("", NONE)
+        return self.drafter not in ("", NONE, HYBRID)
 
 
 OFF: Final = Arm("off", "off", NONE)
@@ -60,6 +61,7 @@ def arms(k_max: int, quick: bool = False) -> list[Arm]:
         Arm("ngram", f"fixed?depth={min(_NGRAM_DEPTH, k_max)}", "ngram"),
         Arm("suffix", f"fixed?depth={k_max}", "suffix"),
         Arm("chain", f"fixed?depth={k_max}", "chain"),
+        Arm("hybrid", f"fixed?depth={min(_HYBRID_DEPTH, k_max)}", HYBRID),
         LEARNED_ARM,
     ]
 

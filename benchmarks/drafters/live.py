@@ -19,6 +19,7 @@ from typing import Final
 import msgspec
 
 from ...inference.asking import RequestRecord
+from ...inference.drafters.catalogue import HYBRID, SUFFIX
 from ...inference.load import LoadSettings, prompt_stream
 from ...inference.models.prompts import Prompt
 from ...inference.reports import LEARNED, Mode
@@ -157,7 +158,7 @@ class LiveRun:
     def _remember(self) -> None:
         """Let the arms that remember serve what came before."""
         for arm in self.session_arms:
-            if arm.drafter in ("suffix", ""):
+            if arm.drafter in (SUFFIX, HYBRID, ""):
                 self.progress(f"{_WARM} sessions before the first that counts: {arm.name}")
                 self._block(arm, self._sessions[:_WARM], _WARM_CLIENTS)
 

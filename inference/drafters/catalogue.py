@@ -15,6 +15,13 @@ NONE: Final = "none"
 DRAFT: Final = "draft"
 """vLLM's own draft model."""
 
+SUFFIX: Final = "suffix"
+"""The suffix memory."""
+
+HYBRID: Final = "suffix+draft"
+"""The suffix memory where it promises more tokens per second, vLLM's draft model elsewhere: decided
+anew at every step and for every request. Offered where both are."""
+
 RANDOM: Final = "random"
 """In place of a default: any that is offered, drawn anew for every request and step."""
 
@@ -23,7 +30,7 @@ LEARNED: Final = "learned"
 
 BUILDERS: Final = {
     "ngram": "flyball.inference.drafters.ngram:build",
-    "suffix": "flyball.inference.drafters.suffix:build",
+    SUFFIX: "flyball.inference.drafters.suffix:build",
     "chain": "flyball.inference.drafters.chain:build",
 }
 """Drafters that flyball comes with: ``module:function``, called with a ``DrafterContext``."""
@@ -54,6 +61,11 @@ class DrafterContext:
     device: str = "cpu"
 
 
+def runs_model(name: str) -> bool:
+    """Whether vLLM's draft model may draft for requests of a drafter."""
+    return name in (DRAFT, HYBRID)
+
+
 def parse(text: str) -> tuple[str, ...]:
     """Names of drafters from a list with commas; ``module:function`` names a builder of one's own.
 
@@ -61,7 +73,7 @@ def parse(text: str) -> tuple[str, ...]:
         ValueError: saying what is wrong and what would be right.
     """
     names = tuple(part.strip() for part in text.split(",") if part.strip())
-    known = (NONE, DRAFT, *BUILDERS)
+    known = (NONE, DRAFT, *BUILDERS, HYBRID)
     for name in names:
         if name not in known and not _is_path(name):
             raise ValueError(
@@ -72,6 +84,8 @@ def parse(text: str) -> tuple[str, ...]:
         raise ValueError("each drafter can be named once")
     if not names:
         raise ValueError("name at least one drafter")
+    if HYBRID in names and not {DRAFT, SUFFIX} <= {*names}:
+        raise ValueError(f"{HYBRID} chooses between {SUFFIX} and {DRAFT}: name these as well")
     return names
 
 
@@ -107,7 +121,7 @@ def build(names: Sequence[str], context: DrafterContext) -> dict[str, Drafter]:
     Raises:
         ValueError: if one cannot be built, naming it and why.
     """
-    return {name: _build(name, context) for name in names if name not in (NONE, DRAFT)}
+    return {name: _build(name, context) for name in names if name not in (NONE, DRAFT, HYBRID)}
 
 
 def _build(name: str, context: DrafterContext) -> Drafter:

@@ -62,6 +62,14 @@ class Drafter(ABC):
             As many drafts as asks, each of 0 to ``depth`` tokens.
         """
 
+    def promised(self, request: str) -> float:
+        """Tokens of its last draft for a request that it expects to be accepted.
+
+        Raises:
+            NotImplementedError: if it expects nothing in particular, as most do.
+        """
+        raise NotImplementedError(f"{type(self).__name__} promises nothing")
+
     @abstractmethod
     def end(self, request: str) -> None:
         """Let go of a request; one that is not known is ignored."""

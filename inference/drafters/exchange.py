@@ -27,10 +27,12 @@ class Assignment:
     Attributes:
         drafters: of each request in the step.
         owners: of requests that are new in it.
+        passes: seconds that passes of vLLM's draft model add to a step, over those of one without.
     """
 
     drafters: dict[str, str] = field(default_factory=dict)
     owners: dict[str, Owner] = field(default_factory=dict)
+    passes: float = 0.0
 
 
 @dataclass(slots=True)

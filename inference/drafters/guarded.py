@@ -93,6 +93,16 @@ class Guarded:
         self.seconds += (_MOVE if self.seconds else 1.0) * (mean - self.seconds)
         return checked
 
+    def promised(self, request: str) -> float:
+        """Tokens of its last draft for a request that it expects to be accepted; 0 if it fails."""
+        if not self.knows(request):
+            return 0.0
+        try:
+            return self._drafter.promised(request)
+        except Exception as e:  # noqa: BLE001
+            self._fault(e)
+            return 0.0
+
     def close(self) -> None:
         """End what runs in its background."""
         self._try(self._drafter.close)

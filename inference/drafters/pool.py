@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -61,6 +61,7 @@ class DrafterPool:
         self._scorer = Scorer()
         self._spent: dict[str, tuple[int, float]] = {}
         self._requests: set[str] = set()
+        self._consulted: dict[tuple[str, str], list[int]] = {}  # by drafter and request
 
     def __len__(self) -> int:
         """Drafters that have not been taken out."""
@@ -89,8 +90,39 @@ class DrafterPool:
         for member in self._members.values():
             member.end(request)
 
+    def consult(self, name: str, requests: Iterable[str], depth: int) -> dict[str, float]:
+        """Have a drafter draft in this step, before it is known who drafts.
+
+        The drafts are scored, whether they are used or not, and kept for ``propose``.
+
+        Args:
+            name: the drafter's.
+            requests: for which.
+            depth: most tokens per draft, at least 1.
+
+        Returns:
+            Tokens that it expects to be accepted, of each request that it has a draft for.
+        """
+        member = self._members[name]
+        asks = [Ask(request, depth) for request in requests if member.knows(request)]
+        started = time.perf_counter()
+        for ask, draft in zip(asks, member.propose(asks), strict=True):
+            self._consulted[name, ask.request] = draft
+            self.score(ask.request, name, draft, depth)
+        drafted = [ask.request for ask in asks if self._consulted[name, ask.request]]
+        promised = {request: member.promised(request) for request in drafted}
+        self._count(name, len(asks), time.perf_counter() - started)
+        return promised
+
+    def score(self, request: str, name: str, draft: list[int], asked: int) -> None:
+        """Hold a draft, of one of the pool or of another, to what the target emits next."""
+        if request in self._requests and not self._scorer.awaits(request, name):
+            self._scorer.add(request, name, draft, asked)
+
     def propose(self, rows: Sequence[tuple[str, str]], depth: int, scored: int) -> list[list[int]]:
         """Draft, and ask cheap drafters for drafts that are only scored.
+
+        What ``consult`` had drafted for a row's drafter is taken as it is.
 
         Args:
             rows: requests and the drafter of each; one that is not of this pool drafts nothing.
@@ -103,15 +135,18 @@ class DrafterPool:
         drafts: list[list[int]] = [[] for _ in rows]
         for name, member in self._members.items() if depth else ():
             places = [i for i, (r, drafter) in enumerate(rows) if drafter == name]
-            places = [i for i in places if member.knows(rows[i][0])]
+            for i in places:
+                drafts[i] = self._consulted.get((name, rows[i][0]), [])
+            places = [i for i in places if self._is_asked(name, rows[i][0])]
             if not places:
                 continue
             asks = [Ask(rows[i][0], depth) for i in places]
             started = time.perf_counter()
             for i, draft in zip(places, member.propose(asks), strict=True):
                 drafts[i] = draft
-            self._spent[name] = (len(asks), time.perf_counter() - started)
+            self._count(name, len(asks), time.perf_counter() - started)
         self._ask_for_nothing(rows, scored)
+        self._consulted.clear()
         return drafts
 
     def scores(self) -> list[Score]:
@@ -149,13 +184,23 @@ class DrafterPool:
             asks = [
                 ask
                 for ask in asks
-                if member.knows(ask.request) and not self._scorer.awaits(ask.request, name)
+                if self._is_asked(name, ask.request) and not self._scorer.awaits(ask.request, name)
             ]
             started = time.perf_counter()
             asks = self._in_turn(name, asks, left)
             for ask, draft in zip(asks, member.propose(asks), strict=True):
-                self._scorer.add(ask.request, name, draft)
+                self._scorer.add(ask.request, name, draft, depth)
             left -= time.perf_counter() - started
+
+    def _is_asked(self, name: str, request: str) -> bool:
+        """Whether a drafter can be asked for a request's draft, and was not in this step."""
+        return (name, request) not in self._consulted and self._members[name].knows(request)
+
+    def _count(self, name: str, drafts: int, seconds: float) -> None:
+        """A drafter made drafts that may be used."""
+        if drafts:
+            before = self._spent.get(name, (0, 0.0))
+            self._spent[name] = (before[0] + drafts, before[1] + seconds)
 
     def _in_turn(self, name: str, asks: list[Ask], seconds: float) -> list[Ask]:
         """As many asks as take so long, beginning with those that were left out before."""

@@ -20,12 +20,14 @@ class Score(NamedTuple):
         request: for which.
         drafted: tokens of it; 0 if it had none to offer.
         accepted: those that the target emitted, up to the first that it did not.
+        asked: tokens that were asked for.
     """
 
     drafter: str
     request: str
     drafted: int
     accepted: int
+    asked: int
 
 
 class Scorer:
@@ -37,31 +39,39 @@ class Scorer:
 
     def __init__(self) -> None:
         self.scores: list[Score] = []
-        self._open: dict[str, dict[str, tuple[list[int], int]]] = {}  # with tokens that agreed
+        # Drafts, tokens that were asked for, and those that agreed so far.
+        self._open: dict[str, dict[str, tuple[list[int], int, int]]] = {}
 
     def awaits(self, request: str, drafter: str) -> bool:
         """Whether a draft is still undecided."""
         return drafter in self._open.get(request, ())
 
-    def add(self, request: str, drafter: str, draft: list[int]) -> None:
-        """A draft, made of the context that the next ``emitted`` tokens follow."""
+    def add(self, request: str, drafter: str, draft: list[int], asked: int) -> None:
+        """A draft, made of the context that the next ``emitted`` tokens follow.
+
+        Args:
+            request: for which.
+            drafter: whose.
+            draft: its tokens.
+            asked: how many were asked for.
+        """
         if draft:
-            self._open.setdefault(request, {})[drafter] = (draft, 0)
+            self._open.setdefault(request, {})[drafter] = (draft, asked, 0)
         else:
-            self.scores.append(Score(drafter, request, 0, 0))
+            self.scores.append(Score(drafter, request, 0, 0, asked))
 
     def emitted(self, request: str, tokens: Sequence[int]) -> None:
         """The target has emitted tokens for a request."""
         drafts = self._open.get(request)
         if not drafts:
             return
-        for drafter, (draft, known) in list(drafts.items()):
+        for drafter, (draft, asked, known) in list(drafts.items()):
             more = agreed(draft, tokens, known)
             if known + more < len(draft) and more == len(tokens):
-                drafts[drafter] = (draft, known + more)
+                drafts[drafter] = (draft, asked, known + more)
                 continue
             del drafts[drafter]
-            self.scores.append(Score(drafter, request, len(draft), known + more))
+            self.scores.append(Score(drafter, request, len(draft), known + more, asked))
 
     def end(self, request: str) -> None:
         """A request ended: what is undecided stays so."""

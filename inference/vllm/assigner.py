@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..drafters.catalogue import DRAFT, NONE
+from ..drafters.catalogue import HYBRID, NONE, runs_model
 from ..drafters.exchange import ASSIGNMENT, DRAFTED, Assignment, Drafted
 from ..flight import Flight
 from ..governor import Governor
@@ -35,7 +35,6 @@ class Assigner:
     def __init__(self, governor: Governor, state: Callable[[str], RequestState]) -> None:
         self._governor = governor
         self._state = state
-        self._k_max = governor.info.k_max
 
     def take_back(self, scheduler: Scheduler) -> None:
         """Take back placeholders of requests that nobody drafted for."""
@@ -45,8 +44,14 @@ class Assigner:
             if request.spec_token_ids and self._state(request.request_id).drafter == NONE:
                 request.spec_token_ids = []
 
-    def assign(self, flight: Flight, output: SchedulerOutput) -> None:
-        """Choose a drafter for every request in a step, and say so with it and its flight."""
+    def assign(self, flight: Flight, output: SchedulerOutput, depth: int) -> None:
+        """Choose a drafter for every request in a step, and say so with it and its flight.
+
+        Args:
+            flight: the step.
+            output: what was scheduled.
+            depth: that is drafted in it.
+        """
         chooser = self._governor.chooser
         if chooser is None:
             return
@@ -55,11 +60,14 @@ class Assigner:
         chosen = chooser.choose([*states.values()])
         records = self._governor.drafters
         tried = chooser.choice.tried if chooser.choice is not None else ""
+        times = self._governor.deciding.times
+        if times is not None and HYBRID in chosen:
+            assignment.passes = times.passes(len(flight.requests), depth)
         for (request_id, state), name in zip(states.items(), chosen, strict=True):
             assignment.drafters[request_id] = state.drafter = name
             records[name].assigned += 1
             records[name].explored += name == tried and not state.wanted
-        flight.drafting = sum(state.drafter == DRAFT for state in flight.requests.values())
+        flight.drafting = sum(runs_model(state.drafter) for state in flight.requests.values())
         for new in output.scheduled_new_reqs:
             owner = states[new.req_id].owner
             if owner is not None:
@@ -85,6 +93,8 @@ class Assigner:
         lengths = {request_id: length for request_id, (_, length) in drafted.verified.items()}
         flight.correct([lengths.get(request_id, 0) for request_id in flight.requests])
         flight.passes, flight.spent = drafted.passes, drafted.spent
+        if drafted.passes is not None and drafted.passes < flight.depth:
+            flight.drafting = 0  # it may have read along, and drafted for nobody
         self._record(drafted, flight, output, result)
         return lengths
 
@@ -105,6 +115,6 @@ class Assigner:
                 records[name].add(state.history(name), valid, accepted, True, asked)
         for score in drafted.scores:
             name, history = score.drafter, self._state(score.request).history(score.drafter)
-            records[name].add(history, score.drafted, score.accepted, False, self._k_max)
+            records[name].add(history, score.drafted, score.accepted, False, score.asked)
         for name, now in drafted.states.items():
             records[name].state = now

@@ -15,11 +15,12 @@ import copy
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
-from ..drafters.catalogue import DRAFT, NONE
+from ..drafters.catalogue import DRAFT, HYBRID, NONE, SUFFIX
 from ..drafters.exchange import ASSIGNMENT, Assignment, Drafted
 from ..drafters.pool import DrafterPool
 from .draft_cache import DraftCache, Gap
 from .emitted import Emitted
+from .hybrid import Hybrid
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,6 +73,9 @@ class Drafting:
         self._own = DRAFT if model else NONE  # who drafts where nothing else is said
         self._faults = 0
         self._assigned: dict[str, str] = {}
+        self._hybrid = Hybrid()
+        self._passes = 0.0  # that the model adds to a step, over one without
+        self._weighed: dict[str, str] = {}  # who drafts for requests of the hybrid in this step
         # Of each request, whose draft it has and how long that is; None: as vLLM has it.
         self._drafted: dict[str, tuple[str, int]] | None = {}
         self._asked = 0  # tokens of each draft that was asked for last
@@ -108,7 +112,7 @@ class Drafting:
                 self.cache.begin(request, computed)
         if not output.total_num_scheduled_tokens:
             return output
-        self._assigned = assignment.drafters
+        self._assigned, self._passes = assignment.drafters, assignment.passes
         scheduled = {r: len(t) for r, t in output.scheduled_spec_decode_tokens.items()}
         drafted, self._drafted = self._drafted, self._kept(output)
         if drafted is None:
@@ -133,13 +137,33 @@ class Drafting:
         for request, drafts in self._scheduled.items():
             requests[request].prev_num_draft_len = drafts
 
+    def weigh(self, requests: list[str], discarded: npt.NDArray[np.bool_], depth: int) -> None:
+        """Decide who drafts at the end of this step for requests of the hybrid.
+
+        Args:
+            requests: of the rows.
+            discarded: whether a row's prompt is still under way, shape (rows,).
+            depth: that is drafted.
+        """
+        self._weighed = {}
+        rows = self._rows(requests, discarded)
+        own = [request for request, name in rows if name == HYBRID]
+        if not own or not depth:
+            return
+        self._take_in(wait=True)
+        promised = self.pool.consult(SUFFIX, own, depth)
+        runs = any(name == DRAFT for _, name in rows)
+        others = len(rows) - len(own)
+        model = self._hybrid.choose(own, promised, depth, others, runs, self._passes)
+        self._weighed = {request: DRAFT if request in model else SUFFIX for request in own}
+
     def wants_model(self, requests: list[str], discarded: npt.NDArray[np.bool_]) -> bool:
         """Whether any row is to have drafts of vLLM's own drafter."""
         return any(name == DRAFT for _, name in self._rows(requests, discarded))
 
     def skips_model(self, requests: list[str], depth: int) -> bool:
         """Whether vLLM's own drafter is left out of a step altogether."""
-        wanted = any(self._assigned.get(request, self._own) == DRAFT for request in requests)
+        wanted = any(self._drafter(request) in (DRAFT, HYBRID) for request in requests)
         return self._skips and self.cache.skips(wanted and depth > 0)
 
     def gaps(
@@ -195,9 +219,11 @@ class Drafting:
         self._asked = depth
         full = depth if len(own) and len(own[0]) else 0
         self._drafted = (self._drafted or {}) | {
-            request: (name, full if name == DRAFT else len(draft))
+            request: (self._assigned_to(request), full if name == DRAFT else len(draft))
             for (request, name), draft in zip(rows, drafts, strict=True)
         }
+        if full:
+            self._score_model(requests, own, depth)
         if all(name == DRAFT for _, name in rows):
             return self.as_scheduled(own, depth)
         others = {
@@ -226,7 +252,8 @@ class Drafting:
     def tell(self) -> Drafted:
         """What is told with the outcome of the step that ran."""
         told, self._told = self._told, Drafted()
-        told.scores, told.states = self.pool.scores(), self.pool.states()
+        told.scores += self.pool.scores()
+        told.states = self.pool.states()
         told.passes, self.passes = self.passes, None
         told.spent = self.pool.spent()
         return told
@@ -253,6 +280,7 @@ class Drafting:
         self.pool.end(request)
         self.cache.end(request)
         self.emitted.end(request)
+        self._hybrid.end(request)
         self._constrained.discard(request)
         if self._drafted is not None:
             self._drafted.pop(request, None)
@@ -266,10 +294,32 @@ class Drafting:
     def _rows(self, requests: list[str], discarded: npt.NDArray[np.bool_]) -> list[tuple[str, str]]:
         """Requests that can have drafts, and the drafter of each."""
         return [
-            (request, self._assigned.get(request, self._own))
+            (request, self._drafter(request))
             for request, without in zip(requests, discarded.tolist(), strict=True)
             if not without
         ]
+
+    def _assigned_to(self, request: str) -> str:
+        """The drafter that a request was given."""
+        return self._assigned.get(request, self._own)
+
+    def _drafter(self, request: str) -> str:
+        """Who drafts for a request in this step."""
+        return self._weighed.get(request) or self._assigned_to(request)
+
+    def _score_model(
+        self, requests: list[str], own: torch.Tensor | list[list[int]], depth: int
+    ) -> None:
+        """Hold the model's drafts for requests of the hybrid to what will be emitted."""
+        rows = [
+            i
+            for i, request in enumerate(requests)
+            if request in self._weighed and self.cache.behind(request) is None
+        ]
+        for i in rows:
+            drafted = own[i]
+            tokens = drafted if isinstance(drafted, list) else drafted.tolist()
+            self.pool.score(requests[i], DRAFT, tokens, depth)
 
     def _cut(
         self,
@@ -321,6 +371,9 @@ class Drafting:
         """Let the pool have the tokens that were sampled; if so told, wait for them."""
         for request, tokens in self.emitted.take(wait):
             self.pool.extend(request, tokens)
+        scores = self.pool.scores()
+        self._hybrid.learn(scores)
+        self._told.scores += scores
 
 
 _FILLER: Final = 0  # a token like any other

@@ -60,6 +60,7 @@ class DraftingRunner(_Base):
         drafting, (rows, discarded) = self.drafting, self._batch()
         depth: int = scheduler_output.num_spec_tokens_to_schedule
         own: Any
+        self._ours(lambda: drafting.weigh(rows, discarded, depth), None)
         if self._ours(lambda: drafting.skips_model(rows, depth), False):
             own = self._leave_out(sampled_token_ids)
             drafting.passes = 0

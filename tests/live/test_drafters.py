@@ -32,7 +32,7 @@ __all__ = ["alone"]  # pytest finds the fixture here
 WILD, FAULTY, REMEMBERING, TELLING = (
     f"switching:{name}" for name in ("wild", "faulty", "remembering", "telling")
 )
-DRAFTERS = ("draft", "ngram", "suffix", "chain", WILD, FAULTY, REMEMBERING, TELLING)
+DRAFTERS = ("draft", "ngram", "suffix", "chain", "suffix+draft", WILD, FAULTY, REMEMBERING, TELLING)
 NEW = "def nobody_else_says_this("
 FEW = slice(None, None, 6)
 """Requests that every drafter serves, beside all others and alone; random ones serve them all."""
@@ -125,7 +125,7 @@ def test_random_drafters_and_random_plans_are_lossless(
     for event in ("chunks", "cached", "preempted", "unequal", "shortened"):
         assert switching.notes[event], event
     assert bool(switching.notes["overlapped"]) is switching.overlapping
-    for name in ("draft", "ngram", "suffix", "chain", REMEMBERING):
+    for name in ("draft", "ngram", "suffix", "chain", "suffix+draft", REMEMBERING):
         assert switching.drafter(name)["accepted"], name
     assert switching.drafter(WILD)["verified"]
     assert switching.drafter("ngram")["scored_accepted"]

@@ -47,6 +47,7 @@ class _Request:
         used: the memory and document each is from.
         guesses: what each source would have drafted first.
         uses: the use counts of memories 1, 2, ... at that time.
+        promised: tokens of that draft that are expected to be accepted.
         rejected: drafts rejected in its history.
         expected: rejections that were expected.
     """
@@ -60,6 +61,7 @@ class _Request:
     used: Integers = field(default_factory=lambda: np.zeros((AHEAD, 2), np.int64))
     guesses: Integers = field(default_factory=lambda: np.zeros((SOURCES, 2), np.int64))
     uses: tuple[Integers, ...] = ()
+    promised: float = 0.0
     rejected: int = 0
     expected: float = 0.0
 
@@ -163,7 +165,17 @@ class SuffixDrafter(Drafter):
             running.guesses,
         )
         running.tokens = self._tokens[:count].copy()
-        return Draft(running.tokens.tolist(), self._survival[:count].tolist())
+        survival = self._survival[:count].tolist()
+        running.promised = sum(survival)
+        return Draft(running.tokens.tolist(), survival)
+
+    def promised(self, request: str) -> float:
+        """Tokens of its last draft for a request that it expects to be accepted.
+
+        Raises:
+            KeyError: if there is no such request.
+        """
+        return self._requests[request].promised
 
     def end(self, request: str) -> None:
         """Let go of a request; its prompt and output stay in its tenant's store."""

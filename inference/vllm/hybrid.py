@@ -1,0 +1,94 @@
+"""Whether the suffix memory or vLLM's draft model drafts for a request, decided step by step.
+
+A memory is sure of what it has seen, and knows nothing else; a model always has something to say.
+What the memory's draft is worth it says itself (``Drafter.promised``); what the model's would be is
+known from its drafts before, every one of which is held to what the target then emitted, used or
+not. The model's passes cost the step, not a request: it is run if all that it would add to what the
+memory promises is worth them, and then drafts for those of whom it promises more.
+
+Suffixes before a model's drafts, by a threshold on their score, are Arctic Inference's hybrid
+speculation (Snowflake 2025); here both sides are weighed against each other, and the batch's
+requests together. Whoever drafts is decided before any token of the draft's slots is seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from ..drafters.catalogue import DRAFT
+from ..drafters.scoring import Score
+
+HISTORY: Final = 0.9
+"""Weight of a request's own past, per draft."""
+
+MEMORY: Final = 0.99
+"""The same of all requests together."""
+
+PRIOR: Final = 4.0
+"""Positions tried that what all requests tell weighs as much as, for one of them."""
+
+START: Final = 0.6
+"""Acceptance of the model's tokens before anything was verified."""
+
+_START_WEIGHT: Final = 10.0
+
+
+class Hybrid:
+    """Weighs a memory's drafts against a model's."""
+
+    def __init__(self) -> None:
+        self._all = (_START_WEIGHT, START * _START_WEIGHT)  # tried, accepted
+        self._own: dict[str, tuple[float, float]] = {}
+
+    def learn(self, scores: Iterable[Score]) -> None:
+        """Take in how the model's drafts fared; those of others are passed over."""
+        for score in scores:
+            if score.drafter == DRAFT and score.drafted:
+                tried = min(score.accepted + 1, score.drafted)
+                own = self._own.get(score.request, (0.0, 0.0))
+                self._own[score.request] = _added(own, HISTORY, tried, score.accepted)
+                self._all = _added(self._all, MEMORY, tried, score.accepted)
+
+    def end(self, request: str) -> None:
+        """A request has ended."""
+        self._own.pop(request, None)
+
+    def modelled(self, request: str, depth: int) -> float:
+        """Tokens that a draft of the model's would have accepted, as it went so far."""
+        tried, accepted = self._own.get(request, (0.0, 0.0))
+        usual = self._all[1] / self._all[0]
+        rate = (accepted + PRIOR * usual) / (tried + PRIOR)
+        return sum(rate**position for position in range(1, depth + 1))
+
+    def choose(
+        self,
+        requests: Sequence[str],
+        promised: Mapping[str, float],
+        depth: int,
+        others: int,
+        runs: bool,
+        passes: float,
+    ) -> set[str]:
+        """Requests that the model is to draft for.
+
+        Args:
+            requests: that both could draft for.
+            promised: tokens that the memory's draft promises of those that it has one for.
+            depth: of the drafts, tokens.
+            others: requests in the step that are none of these.
+            runs: whether the model runs in any case, for others.
+            passes: seconds that it adds to a step, over those of a step without it.
+        """
+        gains = {r: self.modelled(r, depth) - promised.get(r, 0.0) for r in requests}
+        better = {request: gain for request, gain in gains.items() if gain > 0.0}
+        without = len(requests) + others + sum(promised.get(r, 0.0) for r in requests)
+        if runs or sum(better.values()) > passes * without:
+            return {*better}
+        return set()
+
+
+def _added(
+    sums: tuple[float, float], kept: float, tried: int, accepted: int
+) -> tuple[float, float]:
+    return sums[0] * kept + tried, sums[1] * kept + accepted

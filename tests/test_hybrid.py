@@ -1,0 +1,198 @@
+"""The memory's drafts against the model's: whose are taken, and what is told of both."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from drafters import Propose, Scripted, constant
+from flyball.inference.drafter_choice import LearnedDrafters
+from flyball.inference.drafter_records import DrafterRecords
+from flyball.inference.drafter_times import DrafterTimes
+from flyball.inference.drafters.catalogue import HYBRID, parse
+from flyball.inference.drafters.drafter import Owner
+from flyball.inference.drafters.exchange import ASSIGNMENT, Assignment
+from flyball.inference.drafters.pool import DrafterPool
+from flyball.inference.drafters.scoring import Score
+from flyball.inference.flight import Flight, checked_of
+from flyball.inference.requests import RequestState
+from flyball.inference.vllm.drafting import Drafting
+from flyball.inference.vllm.hybrid import START, Hybrid
+from flyball.policies.prices import compute_prices
+from test_drafting import new, step
+
+VOCABULARY, DEPTH = 50, 4
+NOBODY = np.array([False, False])
+
+
+class Memory(Scripted):
+    """Drafts by a function, and promises what it is told to."""
+
+    def __init__(self, propose: Propose, promise: float) -> None:
+        super().__init__(propose)
+        self.promise = promise
+
+    def promised(self, request: str) -> float:
+        assert request in self.contexts
+        return self.promise
+
+
+def scored(hybrid: Hybrid, request: str, accepted: int, times: int = 30) -> None:
+    hybrid.learn([Score("draft", request, DEPTH, accepted, DEPTH)] * times)
+
+
+def test_what_the_model_would_yield_is_learned_of_each_request() -> None:
+    hybrid = Hybrid()
+    assert hybrid.modelled("a", 2) == pytest.approx(START + START**2)
+    scored(hybrid, "a", 4)
+    scored(hybrid, "b", 0)
+    hybrid.learn([Score("suffix", "a", 4, 0, 4), Score("draft", "a", 0, 0, 4)])  # of others
+    assert hybrid.modelled("a", 4) > 3.0
+    assert hybrid.modelled("b", 4) < 0.3
+    assert hybrid.modelled("b", 4) < hybrid.modelled("new", 4) < hybrid.modelled("a", 4)
+    hybrid.end("a")
+    assert hybrid.modelled("a", 4) == hybrid.modelled("new", 4)
+
+
+def test_whoever_promises_more_drafts_and_passes_have_to_pay() -> None:
+    hybrid = Hybrid()
+    scored(hybrid, "good", 4)
+    scored(hybrid, "bad", 0)
+
+    def model(promised: dict[str, float], passes: float, runs: bool = False) -> set[str]:
+        return hybrid.choose([*promised], promised, 4, 0, runs, passes)
+
+    assert model({"good": 1.0, "bad": 1.0}, 0.0) == {"good"}
+    assert model({"good": 3.9, "bad": 1.0}, 0.0) == set()
+    # It would add about 2.5 tokens to the 4 of the two without it.
+    assert model({"good": 1.0, "bad": 1.0}, 0.5) == {"good"}
+    assert model({"good": 1.0, "bad": 1.0}, 0.8) == set()
+    assert model({"good": 1.0, "bad": 1.0}, 0.8, runs=True) == {"good"}
+    # Whom the memory knows nothing of, it promises nothing.
+    assert hybrid.choose(["good", "bad"], {}, 4, 0, False, 0.1) == {"good", "bad"}
+
+
+def drafting(memory: Scripted, names: dict[str, str], passes: float = 0.0) -> Drafting:
+    pool = DrafterPool({"suffix": memory}, VOCABULARY, budget=0.0)
+    made = Drafting(pool, VOCABULARY, DEPTH, overlapping=False, model=True)
+    made.admit(assigned(names, passes, begin=True))
+    return made
+
+
+def assigned(names: dict[str, str], passes: float, begin: bool = False) -> Any:
+    output = step({}, dict.fromkeys(names, 1 + DEPTH), [new(r) for r in names] if begin else None)
+    setattr(output, ASSIGNMENT, Assignment(names, {r: Owner() for r in names}, passes))
+    return output
+
+
+def drafted(made: Drafting, names: dict[str, str], depth: int = 3) -> tuple[bool, Any]:
+    """Whether the model is run, and everybody's drafts; the model's are nines."""
+    rows, none = [*names], np.zeros(len(names), bool)
+    made.weigh(rows, none, depth)
+    wanted = made.wants_model(rows, none)
+    own = torch.full((len(rows), depth if wanted else 0), 9)
+    drafts = made.fill_in(rows, none, own, depth)
+    return wanted, drafts if isinstance(drafts, list) else drafts.tolist()
+
+
+def test_a_step_is_drafted_by_the_memory_where_it_promises_more() -> None:
+    names = {"a": HYBRID, "b": HYBRID}
+    sure, unsure = Memory(constant(5, 6)._propose, 1.9), Memory(constant(5, 6)._propose, 0.2)
+    assert drafted(drafting(sure, names), names) == (False, [[5, 6], [5, 6]])
+    assert drafted(drafting(unsure, names), names) == (True, [[9, 9, 9], [9, 9, 9]])
+    assert drafted(drafting(unsure, names, passes=2.0), names) == (False, [[5, 6], [5, 6]])
+    empty = Memory(lambda asks: [[] for _ in asks], 7.0)  # a promise of nothing
+    assert drafted(drafting(empty, names), names) == (True, [[9, 9, 9], [9, 9, 9]])
+    assert drafted(drafting(sure, names), names, depth=0) == (False, [[], []])
+
+
+def test_the_model_drafts_for_the_hybrid_where_it_runs_for_others_anyway() -> None:
+    names = {"a": HYBRID, "b": "draft"}
+    made = drafting(Memory(constant(5, 6)._propose, 1.0), names, passes=9.0)
+    assert drafted(made, names) == (True, [[9, 9, 9], [9, 9, 9]])
+    made = drafting(Memory(constant(5, 6)._propose, 1.9), names, passes=9.0)
+    assert drafted(made, names) == (True, [[5, 6], [9, 9, 9]])
+
+
+def test_both_sides_are_scored_whoever_drafted() -> None:
+    names = {"a": HYBRID, "b": "draft"}
+    made = drafting(Memory(constant(5, 6)._propose, 1.9), names)
+    drafted(made, names)
+    made.admit(assigned(names, 0.0))
+    assert made.tell().verified == {"a": (HYBRID, 0), "b": ("draft", 0)}
+    made.emitted.sampled(["a", "b"], NOBODY, torch.tensor([[9, 9, 1], [9, 1, -1]]))
+    drafted(made, names)
+    # Of b, whose drafts are the model's in any case, verification tells.
+    told = made.tell()
+    assert {*told.scores} == {Score("suffix", "a", 2, 0, 3), Score("draft", "a", 3, 2, 3)}
+    assert told.spent["suffix"][0] == 1  # draft of it, made once
+
+
+def test_a_memory_that_fails_leaves_everything_to_the_model() -> None:
+    class Failing(Memory):
+        def promised(self, request: str) -> float:
+            raise RuntimeError("of no use")
+
+    names = {"a": HYBRID}
+    made = drafting(Failing(constant(5)._propose, 0.0), names)
+    for _ in range(5):
+        assert drafted(made, names) == (True, [[9, 9, 9]])
+    assert made.pool.states()["suffix"].out
+
+
+def test_the_hybrid_is_offered_with_both_alone() -> None:
+    assert parse(f"draft,suffix,{HYBRID}") == ("draft", "suffix", HYBRID)
+    for names in (HYBRID, f"draft,{HYBRID}", f"suffix,{HYBRID}"):
+        with pytest.raises(ValueError, match="name these as well"):
+            parse(names)
+
+
+def landed(times: DrafterTimes, states: list[RequestState], passes: int) -> None:
+    flight = Flight({str(i): s for i, s in enumerate(states)}, checked_of([0] * 5), 0, 0, 0)
+    flight.depth, flight.passes = 4, passes
+    times.landed(flight, 0.02)
+
+
+def test_passes_that_are_left_out_make_the_hybrid_cheaper() -> None:
+    times = DrafterTimes(6)
+    states = [RequestState(None, None) for _ in range(4)]
+    for state in states:
+        state.drafter = HYBRID
+    assert times.share(4) == 1.0
+    for i in range(200):
+        landed(times, states, 4 * (i % 4 == 0))
+    assert times.share(4) == pytest.approx(0.25, abs=0.1)
+    assert times.share(16) == 1.0
+    states[0].drafter = "draft"  # for whom they run in any case
+    before = times.share(4)
+    landed(times, states, 4)
+    assert times.share(4) == before
+
+
+def test_what_passes_add_is_told_of_a_step() -> None:
+    times = DrafterTimes(6, [15e-3, 0.5e-3, 1e-3, 0.25e-3, 0.1e-3, 0.0])
+    assert times.passes(4, 3) == pytest.approx(3.0 / 18.0, rel=1e-3)
+    assert times.passes(4, 0) == 0.0
+
+
+def test_where_there_is_the_hybrid_the_model_alone_is_not_chosen() -> None:
+    records, times = DrafterRecords(), DrafterTimes(6)
+    learned = LearnedDrafters(("draft", "suffix", HYBRID), 6, records, times)
+    states = [RequestState(None, None) for _ in range(3)]
+    for _ in range(40):
+        for state in states:
+            for name, accepted in (("draft", 4), (HYBRID, 4), ("suffix", 0)):
+                records[name].add(state.history(name), 4, accepted, True, 4)
+        records.settle()
+    prices, rng = compute_prices(0.05), SimpleNamespace(random=lambda: 1.0)
+    for _ in range(8):
+        landed(times, states, 4)
+    times.settle()
+    choice = learned.decide(states, None, 1.0, prices, 0.0, False, rng, None)  # type: ignore[arg-type]
+    assert {*choice.drafters.values()} == {HYBRID}
+    states[0].wanted = "draft"
+    choice = learned.decide(states, None, 1.0, prices, 0.0, False, rng, None)  # type: ignore[arg-type]
+    assert choice.drafters[states[0]] == "draft"
