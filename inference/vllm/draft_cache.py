@@ -2,7 +2,7 @@
 
 vLLM has its draft model read every token, whether it drafts or not, so that its KV cache is always
 complete: one pass of it per step, which is lost where other drafters serve all requests. Here that
-pass is left out once nobody has wanted the model for a few steps. What it has not read is then
+pass is left out once nobody has wanted the model for more than a step. What it has not read is then
 noted per request, and read in one go, before it drafts for that request again. Drafts are all that
 depends on it: a gap in this cache can make them worse, never wrong.
 """
@@ -13,8 +13,9 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
-PATIENCE: Final = 4
-"""Steps that the model reads on after it was last wanted: a gap costs a pass of its own."""
+PATIENCE: Final = 1
+"""Steps that the model reads on after it was last wanted: a gap costs a pass of its own, however
+many steps it is long."""
 
 
 class Gap(NamedTuple):
