@@ -11,7 +11,6 @@ what was scheduled: a token that nobody drafted is verified like any other.
 
 from __future__ import annotations
 
-import copy
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +18,7 @@ from ..drafters.catalogue import DRAFT, HYBRID, NONE, SUFFIX
 from ..drafters.exchange import ASSIGNMENT, Assignment, Drafted
 from ..drafters.pool import DrafterPool
 from .draft_cache import DraftCache, Gap
+from .drafted_step import rectangle, shortened
 from .emitted import Emitted
 from .hybrid import Hybrid
 
@@ -234,7 +234,9 @@ class Drafting:
         if not self.overlapping:
             lists = own if isinstance(own, list) else own.tolist()
             return [others.get(r, lists[i]) for i, r in enumerate(requests)]
-        return self._rectangle(requests, others, own, depth)
+        scheduled = self.as_scheduled(own, depth)
+        assert not isinstance(scheduled, list)
+        return rectangle(requests, others, scheduled, depth)
 
     def as_scheduled(
         self, own: torch.Tensor | list[list[int]], depth: int
@@ -327,45 +329,15 @@ class Drafting:
         scheduled: dict[str, int],
         drafted: dict[str, tuple[str, int]],
     ) -> SchedulerOutput:
-        """A step without drafts that do not exist; the one given stays, for it is vLLM's too."""
+        """A step without drafts that do not exist."""
         lengths = {
             request: drafted.get(request, (NONE, 0))[1]
             for request in scheduled
             if request not in self._constrained
         }
-        excess = {r: scheduled[r] - n for r, n in lengths.items() if n < scheduled[r]}
-        self._scheduled = {request: scheduled[request] for request in excess}
-        if not excess:
-            return output
-        cut = copy.copy(output)
-        cut.num_scheduled_tokens = dict(output.num_scheduled_tokens)
-        cut.scheduled_spec_decode_tokens = dict(output.scheduled_spec_decode_tokens)
-        cut.total_num_scheduled_tokens -= sum(excess.values())
-        for request, beyond in excess.items():
-            cut.num_scheduled_tokens[request] -= beyond
-            tokens = cut.scheduled_spec_decode_tokens.pop(request)
-            if lengths[request]:
-                cut.scheduled_spec_decode_tokens[request] = tokens[: lengths[request]]
-        return cut
-
-    def _rectangle(
-        self,
-        requests: list[str],
-        others: dict[str, list[int]],
-        own: torch.Tensor | list[list[int]],
-        depth: int,
-    ) -> torch.Tensor:
-        """Drafts of all rows, shape (rows, depth), those of other drafters filled up."""
-        import torch
-
-        drafts = self.as_scheduled(own, depth)
-        assert isinstance(drafts, torch.Tensor)
-        places = [i for i, request in enumerate(requests) if request in others]
-        filled = [(others[requests[i]] + [_FILLER] * depth)[:depth] for i in places]
-        if depth and places:
-            drafts = drafts.clone()
-            drafts[places] = torch.tensor(filled, dtype=drafts.dtype, device=drafts.device)
-        return drafts
+        lengths = {r: n for r, n in lengths.items() if n < scheduled[r]}
+        self._scheduled = {request: scheduled[request] for request in lengths}
+        return shortened(output, lengths) if lengths else output
 
     def _take_in(self, wait: bool) -> None:
         """Let the pool have the tokens that were sampled; if so told, wait for them."""
@@ -374,6 +346,3 @@ class Drafting:
         scores = self.pool.scores()
         self._hybrid.learn(scores)
         self._told.scores += scores
-
-
-_FILLER: Final = 0  # a token like any other
