@@ -148,10 +148,10 @@ def test_prompts_get_what_objectives_leave():
 
 
 def test_prompts_get_a_share_of_every_step():
-    # A fifth of the time, whoever is behind.
-    assert prompt_tokens(0.01, 0.02, 1e-4, 0.0, 2048) == pytest.approx(200 * 0.2 / 0.8, abs=1)
-    assert prompt_tokens(-9.0, 0.02, 1e-4, 0.0, 2048) == pytest.approx(200 * 0.2 / 0.8, abs=1)
-    assert prompt_tokens(-9.0, 0.02, 1e-4, 0.0, 50) == 50
+    # A twentieth of the time, whoever is behind.
+    assert prompt_tokens(0.01, 0.02, 1e-4, 0.0, 2048) == pytest.approx(200 * 0.05 / 0.95, abs=1)
+    assert prompt_tokens(-9.0, 0.02, 1e-4, 0.0, 2048) == pytest.approx(200 * 0.05 / 0.95, abs=1)
+    assert prompt_tokens(-9.0, 0.02, 1e-4, 0.0, 5) == 5
 
 
 def test_first_tokens_that_press_get_what_they_need():
