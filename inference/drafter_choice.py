@@ -4,7 +4,8 @@ What each drafter would yield for each request comes from ``drafter_records``, w
 from ``drafter_times``, and what is best for all of them together from ``policies.drafters``. Drafts
 of cheap drafters are scored although nobody uses them; one that runs models is known only by being
 used. It is given intervals now and then, the sooner the less is known of it, as long as it may be
-best by all that is known, and at a bounded loss (``policies.exploration``).
+best by all that is known, and at a bounded loss (``policies.exploration``). Where the hybrid of
+suffix memory and draft model is offered, it takes the place of the draft model alone.
 """
 
 from __future__ import annotations

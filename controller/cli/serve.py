@@ -70,7 +70,7 @@ def serve(
         str,
         typer.Option(
             help="What requests can have drafts from, the default first, such as "
-            "draft,ngram,suffix,chain. Default: the draft model alone."
+            "draft,ngram,suffix,chain,suffix+draft. Default: the draft model alone."
         ),
     ] = "",
     suffix_store: Annotated[
