@@ -20,7 +20,7 @@ from ..policies.spaces import MAX_DEPTH
 from ..policies.step_time import PRIOR, StepTimeModel
 from ..policies.structure import KNOTS, Structure, nearest
 from ..policies.transition import Floats
-from .drafters.catalogue import HYBRID, runs_model
+from .drafters.catalogue import DRAFT, HYBRID, runs_model
 from .flight import Flight
 
 STEPS: Final = 8
@@ -116,11 +116,7 @@ class DrafterTimes:
 
     def _note_share(self, flight: Flight, passes: int) -> None:
         drafters = {state.drafter for state in flight.requests.values()}
-        if (
-            HYBRID in drafters
-            and flight.depth
-            and not any(runs_model(name) for name in drafters - {HYBRID})
-        ):
+        if HYBRID in drafters and DRAFT not in drafters and flight.depth:
             at = nearest(np.array(len(flight.requests)))
             self._shares[at] += _SHARE_MOVE * (min(passes / flight.depth, 1.0) - self._shares[at])
 

@@ -11,7 +11,7 @@ import numpy as np
 from ...inference.asking import RequestRecord
 from ...inference.reports import Beat
 from ...inference.simulator.traces import Trace
-from .arms import ADASPEC_SLO, OURS, live_arms
+from .arms import ADASPEC_SLO, OURS, live_arms, strict
 from .figures import Key
 from .measured import Measured
 from .options import SloOptions
@@ -69,10 +69,8 @@ def measured(options: SloOptions, turns: Mapping[Key, Turn]) -> Measured:
             "best_effort": {c: _best_effort([turns[key] for key in own], c) for c in CLASSES},
         }
         if name == ADASPEC_SLO:  # its constant is the tight objective, measured in every round
-            told = [live_arms(promises[key][0].tpot) for key in own]
-            arms[name]["policy"] = ", ".join(
-                dict.fromkeys(a.policy for its in told for a in its if a.name == name)
-            )
+            told = dict.fromkeys(strict(promises[key][0].tpot).policy for key in own)
+            arms[name]["policy"] = ", ".join(told)
     return Measured(scores, arms, _figures(turns))
 
 

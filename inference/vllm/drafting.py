@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
-from ..drafters.catalogue import DRAFT, HYBRID, NONE, SUFFIX
+from ..drafters.catalogue import DRAFT, HYBRID, NONE, SUFFIX, runs_model
 from ..drafters.exchange import ASSIGNMENT, Assignment, Drafted
 from ..drafters.pool import DrafterPool
 from .draft_cache import DraftCache, Gap
@@ -163,7 +163,7 @@ class Drafting:
 
     def skips_model(self, requests: list[str], depth: int) -> bool:
         """Whether vLLM's own drafter is left out of a step altogether."""
-        wanted = any(self._drafter(request) in (DRAFT, HYBRID) for request in requests)
+        wanted = any(runs_model(self._drafter(request)) for request in requests)
         return self._skips and self.cache.skips(wanted and depth > 0)
 
     def gaps(
@@ -313,15 +313,10 @@ class Drafting:
         self, requests: list[str], own: torch.Tensor | list[list[int]], depth: int
     ) -> None:
         """Hold the model's drafts for requests of the hybrid to what will be emitted."""
-        rows = [
-            i
-            for i, request in enumerate(requests)
-            if request in self._weighed and self.cache.behind(request) is None
-        ]
-        for i in rows:
-            drafted = own[i]
-            tokens = drafted if isinstance(drafted, list) else drafted.tolist()
-            self.pool.score(requests[i], DRAFT, tokens, depth)
+        for request, drafted in zip(requests, own, strict=False):
+            if request in self._weighed and self.cache.behind(request) is None:
+                tokens = drafted if isinstance(drafted, list) else drafted.tolist()
+                self.pool.score(request, DRAFT, tokens, depth)
 
     def _cut(
         self,

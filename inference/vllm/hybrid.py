@@ -18,12 +18,10 @@ from typing import Final
 
 from ..drafters.catalogue import DRAFT
 from ..drafters.scoring import Score
-
-HISTORY: Final = 0.9
-"""Weight of a request's own past, per draft."""
+from ..history import HISTORY
 
 MEMORY: Final = 0.99
-"""The same of all requests together."""
+"""Weight of the past of all requests together, per draft."""
 
 PRIOR: Final = 4.0
 """Positions tried that what all requests tell weighs as much as, for one of them."""
