@@ -16,6 +16,7 @@ import msgspec
 from flyball.inference.drafters.catalogue import DrafterContext
 from flyball.inference.drafters.drafter import Ask, Drafter, Owner
 from flyball.inference.drafters.suffix import Draft, SuffixDrafter
+from flyball.inference.drafters.suffix.memory import Memory
 from flyball.inference.vllm import GovernedAsyncScheduler
 from planning import Planned
 
@@ -101,11 +102,14 @@ class Remembering(Drafter):
 class Telling(SuffixDrafter):
     """A suffix memory that tells how many tokens each tenant was drafted from its store.
 
-    It is written next to the file that ``PLANNED`` names, whenever a request ends.
+    It is written next to the file that ``PLANNED`` names, whenever a request ends; and what is
+    remembered is kept in a folder there.
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        folder = Path(os.environ["PLANNED"]).with_name("told")
+        folder.mkdir(exist_ok=True)
+        super().__init__(Memory(folder=folder, tokenizer="the target's"))
         self.counts: dict[str, int] = {}
 
     def draft(self, ask: Ask, threshold: float | None = None) -> Draft:

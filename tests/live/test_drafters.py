@@ -62,14 +62,12 @@ class Switching:
         file = self.folder / "stored.json"
         return int(json.loads(file.read_text()).get(tenant, 0)) if file.exists() else 0
 
-    def accepted(self, tenant: str) -> int:
-        """Tokens of the suffix memory that the target accepts in a request of a tenant's."""
+    def remembered(self, tenant: str) -> int:
+        """Tokens that a request of a tenant's is drafted from its store."""
+        before = self.stored(tenant)
+        self.ask({"prompt": NEW, "max_tokens": 60}, flyball_drafter=TELLING, flyball_tenant=tenant)
         self.flush()
-        before = self.drafter("suffix")["accepted"]
-        body = {"prompt": NEW, "max_tokens": 60}
-        self.ask(body, flyball_drafter="suffix", flyball_tenant=tenant)
-        self.flush()
-        return int(self.drafter("suffix")["accepted"]) - before
+        return self.stored(tenant) - before
 
     def flush(self) -> None:
         """Let what was asked for be told of: with the steps, and at the end of an interval."""
@@ -177,13 +175,7 @@ def test_nothing_of_a_tenant_reaches_another(switching: Switching) -> None:
 
 
 def test_a_tenants_memory_is_its_own(switching: Switching) -> None:
-    body = {"prompt": NEW, "max_tokens": 60}
-    drafted: list[int] = []
-    for tenant in ("one", "one", "two", "two"):
-        before = switching.stored(tenant)
-        switching.ask(body, flyball_drafter=TELLING, flyball_tenant=tenant)
-        switching.flush()
-        drafted.append(switching.stored(tenant) - before)
+    drafted = [switching.remembered(tenant) for tenant in ("one", "one", "two", "two")]
     # The same prompt: what the first said would have served the second, too.
     assert [count > 0 for count in drafted] == [False, True, False, True], drafted
     check(switching)
@@ -198,24 +190,26 @@ def test_what_is_sampled_follows_the_target(switching: Switching, alone: Answers
 
 @pytest.mark.parametrize("switching", [False], indirect=True, ids=["one by one"])
 def test_what_is_remembered_outlives_an_engine_stopped_under_load(switching: Switching) -> None:
-    first, second = switching.accepted("lasting"), switching.accepted("lasting")
-    assert second > first
-    kept = store_path(switching.folder / "store", "lasting")
+    kept = [store_path(switching.folder / name, "lasting") for name in ("store", "told")]
+    assert switching.remembered("lasting") == 0
     # It is saved as requests end, but not all the time.
-    eventually(lambda: switching.accepted("lasting") and kept.exists(), what="a store that is kept")
+    eventually(
+        lambda: switching.remembered("lasting") and all(path.exists() for path in kept),
+        what="stores that are kept",
+    )
     # More than any machine is done with before the engine is told to stop.
     load = [{"prompt": f"x = {i}", "max_tokens": 900, "ignore_eos": True} for i in range(48)]
     with ThreadPoolExecutor() as pool:
-        broken_off = pool.submit(switching.ask, *load, flyball_drafter="suffix")
+        broken_off = pool.submit(switching.ask, *load, flyball_drafter=TELLING)
         time.sleep(0.5)
         switching.engine.stop(60)
         assert broken_off.exception() is not None
-    assert kept.exists()
-    (switching.folder / "drafters.json").unlink()
+    assert all(path.exists() for path in kept)
+    (switching.folder / "stored.json").unlink()
     switching.engine.start().wait_ready(240)
     # A tenant's store is read beside its first request.
     switching.ask({"prompt": "x = 1", "max_tokens": 24}, flyball_tenant="lasting")
     time.sleep(1.0)
-    assert switching.accepted("lasting") > first
-    assert switching.accepted("never seen") <= first
+    assert switching.remembered("lasting")
+    assert not switching.remembered("never seen")
     check(switching)
