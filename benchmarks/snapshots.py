@@ -25,7 +25,7 @@ def fixed_snapshot(k_max: int, depth: int, seed: int = 0) -> Snapshot:
     values[:, :2] += _FAR
     values[depth, :2] -= _FAR
     times = PRIOR.astype(np.float32)
-    times[FEATURES.index("drafted")] = 0.0
+    times[FEATURES.index("verified")] = 0.0
     return _snapshot(k_max, weights, 0.0, times, Prices(second=1.0))
 
 

@@ -103,7 +103,7 @@ class StepTimes:
 
     @property
     def coefficients(self) -> Array:
-        """Seconds per feature, float32, shape (6,)."""
+        """Seconds per feature, float32, shape (7,)."""
         start = self.measured if self.profile is None else self.profile.vector
         prior = PRIOR if start is None else start
         return self._mean([model.coefficients for model in self.models.values()], prior)
@@ -142,12 +142,12 @@ class StepTimes:
 
 
 def features(outcomes: Floats) -> Floats:
-    """Mean features per step of many outcomes, shape (n, 6): drafts are those verified."""
+    """Mean features per step of many outcomes, shape (n, 7)."""
     steps = outcomes[:, COLUMN["steps"], None]
-    names = ("request_steps", "verified", "prefill", "context")
-    requests, verified, prefill, context = (outcomes[:, COLUMN[name], None] for name in names)
+    names = ("request_steps", "verified", "prefill", "context", "drafted")
+    requests, verified, *rest = (outcomes[:, COLUMN[name], None] for name in names)
     depth = outcomes[:, COLUMN["depth"], None] * steps
-    return np.hstack([steps, requests, depth, verified - requests, prefill, context]) / steps
+    return np.hstack([steps, requests, depth, verified - requests, *rest]) / steps
 
 
 def seconds_per_step(outcomes: Floats) -> Floats:
@@ -156,7 +156,7 @@ def seconds_per_step(outcomes: Floats) -> Floats:
     return seconds
 
 
-assert FEATURES == ("step", "requests", "depth", "drafted", "prefill", "context")
+assert FEATURES == ("step", "requests", "depth", "verified", "prefill", "context", "drafted")
 
 _STEPS = 8  # of an interval, unless it is cut short
 _PROFILED = 20.0  # intervals at every depth and batch size that a profile counts for

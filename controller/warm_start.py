@@ -52,7 +52,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     Attributes:
         identity: of the engine that the profile is of.
         measured: when that was, as the profile says.
-        coefficients: of the profile, in the order of ``FEATURES``, shape (6,).
+        coefficients: of the profile, in the order of ``FEATURES``, shape (7,).
         prices: name of the cost model.
         parameter_ratio: the drafter's parameters over the target's.
         trust: in the correction of every depth, in [0, 1], shape (MAX_DEPTH + 1,).

@@ -121,7 +121,8 @@ class Batches:
         c, factors = structure.coefficients.tolist(), structure.factors(n)
         alone = c[0] + n * (c[1] + c[5] * context)
         base = max(alone * float(factors[0]), _INSTANT)
-        passes = np.maximum((alone + c[2] * self._every) * factors - base, _LEAST)
+        of_pass = c[2] + n * c[6]
+        passes = np.maximum((alone + of_pass * self._every) * factors - base, _LEAST)
         places = {name: d for d, name in enumerate(self._names)}
         held = [self._held(state, places) for state in states]
         for name, d in places.items():
@@ -157,7 +158,7 @@ class Batches:
             np.array((prices.verified, prices.drafted, prices.second)),
             self._every if depth is None else np.array([depth]),
             in_force,
-            _CHANGE * c[2] / HORIZON,
+            _CHANGE * of_pass / HORIZON,
         )
 
     def _held(self, state: RequestState, places: dict[str, int]) -> int:

@@ -39,7 +39,7 @@ class DrafterTimes:
 
     Args:
         k_max: greatest depth.
-        prior: seconds per feature of a step before anything was measured, shape (6,).
+        prior: seconds per feature of a step before anything was measured, shape (7,).
     """
 
     def __init__(self, k_max: int, prior: npt.ArrayLike = PRIOR) -> None:
@@ -102,8 +102,9 @@ class DrafterTimes:
             requests: that decode in it.
             depth: passes.
         """
-        one, request, pass_, position, *_ = self._model.coefficients.tolist()
-        return float(pass_ * depth / max(one + requests * (request + position), _INSTANT))
+        one, request, pass_, position, _, _, draft = self._model.coefficients.tolist()
+        without = one + requests * (request + position)
+        return float((pass_ + requests * draft) * depth / max(without, _INSTANT))
 
     def share(self, requests: int) -> float:
         """Of the passes that the hybrid may have, those that it takes, with so many requests."""
@@ -152,7 +153,7 @@ class _Sums:
         """Means per step, in the order of ``step_time.FEATURES``."""
         n = self.steps
         means = (self.drafts / n, self.prefill / n, self.context / n)
-        return (1.0, self.requests / n, self.passes, *means)
+        return (1.0, self.requests / n, self.passes, *means, self.passes * self.requests / n)
 
 
 class _Line:

@@ -41,7 +41,7 @@ class Fit:
     """A step-time model.
 
     Attributes:
-        coefficients: seconds per unit of each of ``FEATURES``, none below zero, shape (6,).
+        coefficients: seconds per unit of each of ``FEATURES``, none below zero, shape (7,).
         batches: batch sizes of the grid, ascending, shape (b,).
         grid: correction by batch size and depth, shape (b, k_max + 1).
         noise: standard deviation of the logarithm of an interval's seconds per step.
@@ -66,14 +66,16 @@ class Fit:
 
 
 def features(conditions: Sequence[Condition]) -> Floats:
-    """Mean features per step, in the order of ``FEATURES``, shape (n, 6)."""
+    """Mean features per step, in the order of ``FEATURES``, shape (n, 7)."""
     batch, depth = _column(conditions, "batch"), _column(conditions, "depth")
     context, prefill = _column(conditions, "context"), _column(conditions, "prefill")
-    columns = [np.ones(len(batch)), batch, depth, batch * depth, prefill, batch * context]
+    # Nothing is cut short: what is drafted is verified.
+    drafts = batch * depth
+    columns = [np.ones(len(batch)), batch, depth, drafts, prefill, batch * context, drafts]
     return np.stack(columns, axis=1)
 
 
-assert FEATURES == ("step", "requests", "depth", "drafted", "prefill", "context")
+assert FEATURES == ("step", "requests", "depth", "verified", "prefill", "context", "drafted")
 
 
 def fit(conditions: Sequence[Condition], k_max: int) -> Fit:

@@ -90,7 +90,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     @property
     def vector(self) -> Floats:
-        """The coefficients in the order of ``FEATURES``, shape (6,)."""
+        """The coefficients in the order of ``FEATURES``, shape (7,)."""
         return np.array([self.coefficients[name] for name in FEATURES])
 
     @property

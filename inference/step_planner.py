@@ -41,7 +41,7 @@ _SPEED_MOVE: Final = 0.1  # the same of one step in the speed of prompts
 _STEP_MOVE: Final = 0.1  # the same of one step's seconds
 _AHEAD: Final = 2.0  # steps until what is planned now has come: one may be in the air
 _LONGEST: Final = 1.0  # second that a step is taken to last at most
-_DEPTH: Final = FEATURES.index("depth")
+_OF_DRAFTS: Final = [FEATURES.index("depth"), FEATURES.index("drafted")]
 
 
 class StepPlanner:
@@ -230,7 +230,7 @@ class StepPlanner:
             others = [state.drafter not in ("", DRAFT) for state in states]
             if not any(runs_model(s.drafter or DRAFT) for s in states):
                 coefficients = coefficients.copy()
-                coefficients[_DEPTH] = 0.0
+                coefficients[_OF_DRAFTS] = 0.0
                 factors = np.full_like(factors, factors[0])
         out = np.empty((2, len(states)), np.int64)
         deeper, self._rate, tokens, self.slack, given_up = divide(

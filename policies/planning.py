@@ -29,9 +29,10 @@ _SLOT: Final = ROW.index("slot")
 _FRAILTY: Final = ROW.index("frailty")
 _REQUESTS: Final = FEATURES.index("requests")
 _DEPTH: Final = FEATURES.index("depth")
-_DRAFTED: Final = FEATURES.index("drafted")
+_VERIFIED: Final = FEATURES.index("verified")
 _PREFILL: Final = FEATURES.index("prefill")
 _CONTEXT: Final = FEATURES.index("context")
+_DRAFTED: Final = FEATURES.index("drafted")
 _ANY: Final = 2**31  # prompt tokens: the engine holds to its own bound itself
 _INSTANT: Final = 1e-9  # seconds per prompt token that is divided by
 
@@ -41,13 +42,13 @@ def step_seconds(coefficients: Floats, batch: int, context: float) -> Floats:
     """Of a step without drafts, per pass of the drafter, per position verified: shape (3,).
 
     Args:
-        coefficients: of the step-time model, shape (6,).
+        coefficients: of the step-time model, shape (7,).
         batch: requests that decode.
         context: mean cached tokens of one.
     """
     c = coefficients
     base = c[0] + batch * (c[_REQUESTS] + c[_CONTEXT] * context)
-    return np.array((base, c[_DEPTH], c[_DRAFTED]))
+    return np.array((base, c[_DEPTH] + batch * c[_DRAFTED], c[_VERIFIED]))
 
 
 @compiled

@@ -146,10 +146,10 @@ class Runner:
 
         As it is, and at best: by what survival and step times may yet turn out to be.
         """
-        one, requests, depth, drafted, _, context = self._coefficients
+        one, requests, depth, verify, _, context, draft = self._coefficients
         batch = max(observation[_BATCH], 1.0)
         fixed = one + batch * (requests + context * observation[_CONTEXT])
-        drafts = drafted * batch
+        of_pass, of_draft = depth + batch * draft, batch * verify
         dollars = self._second / batch
         grid = self._factors(batch)
         held, switch = int(observation[_DEPTH]), self._switch
@@ -164,7 +164,7 @@ class Runner:
                 emitted += observation[_SURVIVAL + k - 1]
                 hope += observation[_HOPE + k - 1]
                 verified += observation[_KEPT + k - 1]
-            seconds = max((fixed + depth * k + drafts * verified) * grid[k], 1e-4)
+            seconds = max((fixed + of_pass * k + of_draft * verified) * grid[k], 1e-4)
             lost = switch if k != held else 0.0
             paid = dear * (self._position * (1.0 + verified) + self._draft * k)
             known.append((paid + paced * (seconds + lost)) / emitted)

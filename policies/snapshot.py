@@ -81,7 +81,7 @@ class Snapshot:
 
     ``weights`` maps ``layer{i}.weight`` (out, in) and ``layer{i}.bias`` (out,) to float32 arrays,
     i from 0; all layers but the last are followed by ReLU; the last has (k_max + 1) x VALUES
-    outputs. ``step_time`` holds the step-time model's coefficients, shape (6,), and ``grid`` its
+    outputs. ``step_time`` holds the step-time model's coefficients, shape (7,), and ``grid`` its
     correction by batch size and depth, shape (KNOTS, MAX_DEPTH + 1); ``seen`` says how often each
     of its cells was measured, lately.
     """

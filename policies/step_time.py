@@ -14,16 +14,15 @@ from .residuals import ResidualGrid, SwitchCost
 from .spaces import MAX_DEPTH, Array
 from .transition import Floats
 
-FEATURES: Final = ("step", "requests", "depth", "drafted", "prefill", "context")
+FEATURES: Final = ("step", "requests", "depth", "verified", "prefill", "context", "drafted")
 """One (per step); decoding requests; drafter passes; drafts verified; prompt tokens; cached tokens
-read. All are means per engine step, so an interval of several steps fits one row.
+read; tokens drafted, which is passes times requests. All are means per engine step, so an interval
+of several steps fits one row.
 
-A step may verify fewer drafts than were made: ``drafted`` counts those that it verified, ``depth``
-the passes in which all were made. Where nothing is cut short the one is the other times the
-requests. What a pass takes for every further request has no feature of its own: the drafter is
-small, so that it is little beside the pass itself and beside verifying the draft."""
+A step may verify fewer drafts than were made. Where nothing is cut short the two are the same, and
+only what was held of them before (the prior) tells them apart."""
 
-PRIOR: Final = np.array([10e-3, 0.5e-3, 0.5e-3, 0.1e-3, 0.05e-3, 5e-8])
+PRIOR: Final = np.array([10e-3, 0.5e-3, 0.5e-3, 0.07e-3, 0.05e-3, 5e-8, 0.03e-3])
 """Seconds per feature before anything was measured. Only their proportions matter from the first
 interval on: the whole is scaled to the seconds that are measured."""
 
@@ -44,7 +43,7 @@ _OFF_WEIGHT: Final = 8.0
 # Coefficients are fitted in units of the prior's, which must not be nothing: of a prior with the
 # seconds of PRIOR in an ordinary step (four requests, depth 3), at least this share of PRIOR.
 _LEAST_UNIT: Final = 0.3
-_ORDINARY: Final = np.array([1.0, 4.0, 3.0, 12.0, 0.0, 1200.0])
+_ORDINARY: Final = np.array([1.0, 4.0, 3.0, 12.0, 0.0, 1200.0, 12.0])
 
 _DEPTH: Final = FEATURES.index("depth")
 _REQUESTS: Final = FEATURES.index("requests")
@@ -78,7 +77,7 @@ class StepTimeModel:
 
     Args:
         forgetting: weight of the past per interval; .9995 remembers about two thousand.
-        prior: seconds per feature before anything was measured, none below zero, shape (6,):
+        prior: seconds per feature before anything was measured, none below zero, shape (7,):
             ``PRIOR``, or better those of a profile of the engine.
         table: what they are corrected by before anything was measured, as ``grid``; None for
             nothing. It weighs as much as some measurements.
@@ -111,7 +110,7 @@ class StepTimeModel:
         self._multiples: Floats = self._prior / self._units
 
     def update(self, features: Floats, seconds: float) -> None:
-        """Learn from one interval: mean features per step, shape (6,), and seconds per step."""
+        """Learn from one interval: mean features per step, shape (7,), and seconds per step."""
         self.update_many(features[None], np.array([seconds]))
 
     def update_many(
@@ -124,7 +123,7 @@ class StepTimeModel:
         """Learn from intervals, oldest first.
 
         Args:
-            features: means per step, shape (n, 6).
+            features: means per step, shape (n, 7).
             seconds: per step, all above zero, shape (n,).
             steps: of the intervals, shape (n,); with them, what a change of depth costs is learned.
             switched: whether their depth was another than that before, shape (n,).
@@ -190,7 +189,7 @@ class StepTimeModel:
 
     @property
     def coefficients(self) -> Array:
-        """Seconds per unit of each feature, float32, shape (6,), none below zero."""
+        """Seconds per unit of each feature, float32, shape (7,), none below zero."""
         coefficients: Array = (self._multiples * self._units).astype(np.float32)
         return coefficients
 

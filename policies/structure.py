@@ -36,7 +36,7 @@ class Structure:
 
     Args:
         k_max: greatest depth.
-        coefficients: seconds per feature of the step-time model, shape (6,).
+        coefficients: seconds per feature of the step-time model, shape (7,).
         prices: what things cost.
         grid: what their sum is multiplied by, shape (KNOTS, MAX_DEPTH + 1): batch sizes 1, 2, 4,
             ... by depths, interpolated over the logarithm of the batch; None for ones.
@@ -116,12 +116,12 @@ class Structure:
             drafts: that a step verifies, of the same shape as the seconds; None for what the
                 observations tell of it.
         """
-        one, requests, depth, drafted, prefill, context = self.coefficients
+        one, requests, depth, verified, prefill, context, drafted = self.coefficients
         batch = np.maximum(raw[..., _BATCH, None], 1.0)
         fixed = one + batch * (requests + context * raw[..., _CONTEXT, None])
         fixed = fixed + prefill * raw[..., _PREFILL, None]
         drafts = batch * self._verified(raw) if drafts is None else drafts.astype(np.float32)
-        linear = fixed + depth * self.depths + drafted * drafts
+        linear = fixed + (depth + batch * drafted) * self.depths + verified * drafts
         seconds: Array = np.maximum(linear * self._factors(batch), 1e-4)
         return seconds
 

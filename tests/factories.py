@@ -26,7 +26,7 @@ from flyball.policies.transition import Decision, Floats, Outcome, Reason, Trans
 CONTENTS = {"easy": (0.92, 0.9), "mixed": (0.65, 0.6), "hard": (0.1, 0.1)}
 """Acceptance of the first position and of a later one, by content."""
 
-COEFFICIENTS = (15e-3, 0.6e-3, 1.0e-3, 0.25e-3, 0.04e-3, 2e-7)
+COEFFICIENTS = (15e-3, 0.6e-3, 1.0e-3, 0.175e-3, 0.04e-3, 2e-7, 0.075e-3)
 """Seconds per feature of a step, as a small model on two cores has them."""
 
 
@@ -300,15 +300,15 @@ def greedy(snapshot: Snapshot, world: World, state: State, speed: float) -> int:
 
 
 def outcome_features(outcome: Outcome, depth: int) -> Floats:
-    """Mean features per step of an interval, shape (6,)."""
+    """Mean features per step of an interval, shape (7,)."""
     steps = outcome.steps
     drafts = outcome.verified - outcome.request_steps
     totals = (steps, outcome.request_steps, depth * steps, drafts, outcome.prefill)
-    return np.array([*totals, outcome.context], np.float64) / steps
+    return np.array([*totals, outcome.context, outcome.drafted], np.float64) / steps
 
 
 def depth_features(batch: float, context: float, prefill: float, k_max: int) -> Array:
-    """Predicted features for every depth 0..k_max: float32, shape (k_max + 1, 6).
+    """Predicted features for every depth 0..k_max: float32, shape (k_max + 1, 7).
 
     Args:
         batch: decoding requests.
@@ -324,4 +324,5 @@ def depth_features(batch: float, context: float, prefill: float, k_max: int) -> 
     out[:, 3] = depths * batch
     out[:, 4] = prefill
     out[:, 5] = batch * context
+    out[:, 6] = depths * batch
     return out

@@ -109,7 +109,7 @@ def test_the_default_table_is_the_structures_best_at_mean_acceptance(objective: 
 
 def test_a_table_follows_newer_step_times() -> None:
     policy = make_policy("table", STRUCTURE)
-    dear = np.array(COEFFICIENTS) + np.array([0, 0, 1.0, 0, 0, 0])
+    dear = np.array(COEFFICIENTS) + np.array([0, 0, 1.0, 0, 0, 0, 0])
     policy.use_structure(Structure(K_MAX, dear, STRUCTURE.prices))
     assert policy.act(seen(batch=1)).actions.tolist() == [0]
 

@@ -8,13 +8,14 @@ from flyball.policies.step_time import StepTimeModel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-COEFFICIENTS = (10e-3, 1e-3, 2e-3, 0.5e-3, 0.1e-3, 1e-6)
+COEFFICIENTS = (10e-3, 1e-3, 2e-3, 0.5e-3, 0.1e-3, 1e-6, 0.2e-3)
 
 
 def test_the_plane() -> None:
     seconds = CostModel(COEFFICIENTS).seconds(4, 1000, 12, 3, 50)
-    # 10 a step, 4 requests, 2 x 3 passes, 0.5 x 8 drafts, 0.1 x 50 prompt tokens, 1000 cached
-    assert seconds == pytest.approx((10 + 4 + 6 + 4 + 5 + 1) * 1e-3)
+    # 10 a step, 4 requests, 2 x 3 passes, 0.5 x 8 drafts verified, 0.1 x 50 prompt tokens, 1000
+    # cached, 0.2 x 12 drafted
+    assert seconds == pytest.approx((10 + 4 + 6 + 4 + 5 + 1 + 2.4) * 1e-3)
 
 
 def test_the_grid_is_met_at_its_points_and_halfway() -> None:
@@ -57,7 +58,8 @@ def test_the_step_time_model_learns_it() -> None:
     batch, depth = rng.integers(1, 17, 2000), rng.integers(0, 7, 2000)
     context, prefill = batch * rng.integers(50, 500, 2000), rng.integers(0, 100, 2000)
     seconds = CostModel(COEFFICIENTS).seconds(batch, context, batch * (1 + depth), depth, prefill)
-    features = np.stack([np.ones(2000), batch, depth, batch * depth, prefill, context], 1)
+    drafts = batch * depth
+    features = np.stack([np.ones(2000), batch, depth, drafts, prefill, context, drafts], 1)
     learned = StepTimeModel()
     for chunk in np.split(np.arange(2000), 40):  # the relative weights settle
         learned.update_many(features[chunk], seconds[chunk])
@@ -70,8 +72,8 @@ def test_the_step_time_model_learns_it() -> None:
     ("arguments", "reason"),
     [
         ({"coefficients": (1.0,)}, "one per feature"),
-        ({"coefficients": (-1.0, 0, 0, 0, 0, 0)}, "not negative"),
-        ({"coefficients": (np.nan, 0, 0, 0, 0, 0)}, "finite"),
+        ({"coefficients": (-1.0, 0, 0, 0, 0, 0, 0)}, "not negative"),
+        ({"coefficients": (np.nan, 0, 0, 0, 0, 0, 0)}, "finite"),
         ({"batches": (4, 1), "grid": np.ones((2, 3))}, "increase"),
         ({"batches": ()}, "at least 1"),
         ({"batches": (0.5,)}, "at least 1"),

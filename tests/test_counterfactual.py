@@ -145,7 +145,7 @@ def test_seconds_at_other_depths_are_of_what_would_be_verified() -> None:
     def seconds(depth: int) -> float:
         """Of a step, by the law behind the world."""
         drafts = sum(min(most, depth) for _, most in requests) / 4
-        features = np.array([1.0, 6.0, depth, drafts, 0.0, 600.0])
+        features = np.array([1.0, 6.0, depth, drafts, 0.0, 600.0, 6.0 * depth])
         return float(features @ np.array(COEFFICIENTS))
 
     for found in (full_information(rows, structure), foretold(rows, structure)):

@@ -185,7 +185,7 @@ def test_the_chances_of_depths_are_those_of_what_may_be_chosen() -> None:
         choice = engine.interval(states)
         assert sum(choice.chances) == pytest.approx(1.0)
         assert choice.chances[choice.depth] > 0.0
-        assert choice.explored <= 1.0 - max(choice.chances) + 1e-9 or not choice.tried
+        assert choice.explored >= 1.0 - max(choice.chances) - 1e-9  # others may be as deep
         assert sum(choice.shares().values()) == pytest.approx(1.0)
 
 

@@ -101,7 +101,7 @@ def test_what_cannot_be_evaluated_is_refused(command: Command, run: Path, tmp_pa
     assert "[0, 1]" in refused(command("--run", run, "--speed", 1.5))
     assert "must name a file" in refused(command("--run", run, "--json", tmp_path))
     other = tmp_path / "other.safetensors"
-    analytic(1, 4, World().prices, [0.01] * 6, 0.1).save(other)
+    analytic(1, 4, World().prices, [0.01] * 7, 0.1).save(other)
     assert "depths up to 4" in refused(command(other, "--run", run))
     assert "at least 16 must" in refused(command("--run", run, "--last", 10))
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from factories import COEFFICIENTS, State, World
 from flyball.inference.conditions import collect, meant
-from flyball.inference.fit import fit, held_out
+from flyball.inference.fit import features, fit, held_out
 from flyball.inference.profile import Condition
 from flyball.policies.transition import Transition
 from hypothesis import given, settings
@@ -30,7 +30,7 @@ def test_known_coefficients_are_recovered_from_noisy_conditions():
 
 @settings(max_examples=25, deadline=None)
 @given(
-    st.lists(st.floats(0.1, 10.0), min_size=6, max_size=6),
+    st.lists(st.floats(0.1, 10.0), min_size=7, max_size=7),
     st.floats(0.05, 20.0),
     st.integers(0, 1000),
 )
@@ -38,9 +38,7 @@ def test_any_linear_machine_is_predicted_where_nothing_was_measured(multiples, s
     coefficients = np.array(COEFFICIENTS) * multiples * scale
 
     def machine(c: Condition) -> float:
-        return float(
-            coefficients @ [1, c.batch, c.depth, c.batch * c.depth, c.prefill, c.batch * c.context]
-        )
+        return float(coefficients @ features([c])[0])
 
     found = conditions(machine, noise=0.02, seed=seed)
     assert (fit(found, 6).coefficients >= 0).all()

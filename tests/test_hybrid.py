@@ -173,8 +173,8 @@ def test_passes_that_are_left_out_make_the_hybrid_cheaper() -> None:
 
 
 def test_what_passes_add_is_told_of_a_step() -> None:
-    times = DrafterTimes(6, [15e-3, 0.5e-3, 1e-3, 0.25e-3, 0.1e-3, 0.0])
-    assert times.passes(4, 3) == pytest.approx(3.0 / 18.0, rel=1e-3)
+    times = DrafterTimes(6, [15e-3, 0.5e-3, 1e-3, 0.25e-3, 0.1e-3, 0.0, 0.25e-3])
+    assert times.passes(4, 3) == pytest.approx(6.0 / 18.0, rel=1e-3)
     assert times.passes(4, 0) == 0.0
 
 

@@ -48,7 +48,7 @@ def test_the_table_is_what_is_corrected_by_until_steps_are_measured() -> None:
     model = StepTimeModel(table=table)
     assert np.allclose(model.grid, table, rtol=1e-5)
     assert not model.seen.any()
-    features = np.tile([1.0, 4.0, 3.0, 12.0, 0.0, 400.0], (200, 1))
+    features = np.tile([1.0, 4.0, 3.0, 12.0, 0.0, 400.0, 12.0], (200, 1))
     model.update_many(features, np.full(200, 0.02))
     assert model.grid[2, 3] != pytest.approx(1.5, rel=0.1), "measured steps outweigh it"
     assert features[0] @ model.coefficients * model.grid[2, 3] == pytest.approx(0.02, rel=0.05)

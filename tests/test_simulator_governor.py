@@ -25,7 +25,7 @@ SCRIPT = [3] * 5 + [0, 0, 6, 1, 1, 1, 4] + [2] * 6 + [5, 0, 5, 0] + [6] * 9 + [1
 def settings(concurrency: int, budget: int) -> SimulatorSettings:
     own = preset("cpu")
     return SimulatorSettings(
-        cost_model=type(own.cost_model)([9e-3, 5e-4, 1e-3, 1e-4, 3e-5, 1e-7]),
+        cost_model=type(own.cost_model)([9e-3, 5e-4, 1e-3, 1e-4, 3e-5, 1e-7, 2e-5]),
         workload=Workload(CLASSES, (Phase(concurrency=concurrency),)),
         max_num_seqs=8,
         max_num_batched_tokens=budget,

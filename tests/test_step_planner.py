@@ -179,7 +179,7 @@ def test_prompts_wait_for_whom_they_would_make_late():
     late = settled(planner(), Queue([behind], [0]))
     assert calm.prompt_tokens is None
     seconds = STRUCTURE.coefficients
-    step = seconds[0] + seconds[1] + 4 * seconds[2] + 200.0 * seconds[5]
+    step = seconds[0] + seconds[1] + 4 * (seconds[2] + seconds[6]) + 200.0 * seconds[5]
     assert late.prompt_tokens == pytest.approx(0.05 / 0.95 * step / seconds[4], rel=0.1)
 
 

@@ -15,9 +15,9 @@ def rows(rng, count, coefficients=COEFFICIENTS, noise=0.05):
     depth = rng.integers(0, 7, count)
     context = rng.uniform(50, 2000, count)
     prefill = rng.choice([0.0, 0.0, 100.0, 400.0], count)
-    features = np.stack(
-        [np.ones(count), batch, depth, depth * batch, prefill, batch * context], axis=1
-    )
+    drafts = depth * batch
+    columns = [np.ones(count), batch, depth, drafts, prefill, batch * context, drafts]
+    features = np.stack(columns, axis=1)
     seconds = features @ np.array(coefficients) * rng.lognormal(0.0, noise, count)
     return features, seconds
 
@@ -34,6 +34,15 @@ def test_recovers_known_coefficients_from_noisy_intervals():
     model = fed(features, seconds)
     assert np.allclose(model.coefficients[:5], COEFFICIENTS[:5], rtol=0.15)
     assert model.error < 0.06
+
+
+def test_making_a_draft_and_verifying_it_are_told_apart_where_some_are_cut():
+    rng = np.random.default_rng(0)
+    truth = np.array([15e-3, 0.6e-3, 1.0e-3, 0.15e-3, 0.04e-3, 2e-7, 0.15e-3])
+    features, _ = rows(rng, 3000)
+    features[:, FEATURES.index("verified")] *= rng.uniform(0.2, 1.0, 3000)
+    model = fed(features, features @ truth * rng.lognormal(0.0, 0.05, 3000))
+    assert np.allclose(model.coefficients[[3, 6]], truth[[3, 6]], rtol=0.15)
 
 
 def test_predictions_are_not_biased_by_noise():
@@ -71,7 +80,7 @@ def test_one_depth_alone_leaves_coefficients_in_proportion():
 
 
 def test_coefficients_are_never_below_zero():
-    features, seconds = rows(np.random.default_rng(4), 300, (20e-3, 0, 0, 0.5e-3, 0, 0), 0.2)
+    features, seconds = rows(np.random.default_rng(4), 300, (20e-3, 0, 0, 0.5e-3, 0, 0, 0), 0.2)
     model = StepTimeModel()
     for x, y in zip(features, seconds, strict=True):
         model.update(x, y)
@@ -133,16 +142,19 @@ def test_a_prior_is_what_a_model_starts_from_and_rests_at():
 
 def test_a_coefficient_that_the_prior_has_at_zero_is_found_all_the_same():
     features, seconds = rows(np.random.default_rng(9), 1500)
-    model = StepTimeModel(prior=np.array(COEFFICIENTS) * (1, 0, 1, 0, 1, 1))
+    model = StepTimeModel(prior=np.array(COEFFICIENTS) * (1, 0, 1, 0, 1, 1, 1))
     assert model.coefficients[1] == model.coefficients[3] == 0.0
     for x, y in zip(features, seconds, strict=True):
         model.update(x, y)
-    assert np.allclose(model.coefficients[:5], COEFFICIENTS[:5], rtol=0.2)
+    # What was drafted was verified: which of the two a draft's time is, nothing tells.
+    found = [*model.coefficients[[0, 1, 2, 4]], model.coefficients[[3, 6]].sum()]
+    known = np.array(COEFFICIENTS)
+    assert np.allclose(found, [*known[[0, 1, 2, 4]], known[[3, 6]].sum()], rtol=0.2)
 
 
-@pytest.mark.parametrize("prior", [(1.0,), (-1.0, 1, 1, 1, 1, 1), (np.nan, 1, 1, 1, 1, 1)])
+@pytest.mark.parametrize("prior", [(1.0,), (-1.0, 1, 1, 1, 1, 1, 1), (np.nan, 1, 1, 1, 1, 1, 1)])
 def test_a_prior_that_is_none_is_refused(prior):
-    with pytest.raises(ValueError, match="a prior is 6 numbers"):
+    with pytest.raises(ValueError, match="a prior is 7 numbers"):
         StepTimeModel(prior=prior)
 
 
@@ -170,18 +182,18 @@ def test_a_state_that_is_none_is_refused(damage):
 def test_outcomes_have_the_features_that_depths_predict():
     world, state = World(), State(4, "easy", context=200.0)
     outcome = world.outcome(state, 3)
-    assert len(FEATURES) == 6
+    assert len(FEATURES) == 7
     assert np.allclose(outcome_features(outcome, 3), depth_features(4, 200.0, 0.0, 6)[3])
 
 
-def test_what_a_step_verified_is_a_feature_and_what_it_drafted_is_not():
+def test_what_a_step_verified_and_what_it_drafted_are_features_apart():
     world, state = World(), State(4, "easy", context=200.0)
     outcome = world.outcome(state, 3)
     row = outcome_row(3, outcome)
     assert np.allclose(step_features(row[None])[0], outcome_features(outcome, 3))
-    drafted = np.eye(6)[FEATURES.index("drafted")]
+    verified = np.eye(7)[FEATURES.index("verified")]
     row[COLUMN["verified"]] -= 2 * outcome.steps  # two drafts fewer in every step
-    assert np.allclose(step_features(row[None])[0], outcome_features(outcome, 3) - 2 * drafted)
+    assert np.allclose(step_features(row[None])[0], outcome_features(outcome, 3) - 2 * verified)
 
 
 def test_a_table_of_corrections_follows_what_is_not_linear():
@@ -189,8 +201,9 @@ def test_a_table_of_corrections_follows_what_is_not_linear():
     model = StepTimeModel()
     batch = rng.choice([1.0, 4.0, 16.0], 4000)
     depth = rng.integers(0, 7, 4000).astype(float)
-    rows = np.stack([np.ones(4000), batch, depth, batch * depth, 0 * batch, 300 * batch], 1)
-    truth = rows @ np.array([15e-3, 0.6e-3, 1e-3, 0.25e-3, 0.04e-3, 2e-7])
+    ones, drafts = np.ones(4000), batch * depth
+    rows = np.stack([ones, batch, depth, drafts, 0 * batch, 300 * batch, drafts], 1)
+    truth = rows @ np.array(COEFFICIENTS)
     truth = np.where(batch * (depth + 1) > 32, 1.8 * truth, truth)  # a cliff
     for part in np.array_split(np.arange(4000), 200):
         model.update_many(rows[part], truth[part] * rng.normal(1, 0.03, len(part)))
@@ -214,8 +227,9 @@ def test_what_a_change_of_depth_costs_is_learned(cost):
     depth = rng.integers(0, 7, 3000).astype(float)
     switched = (np.diff(depth, prepend=0) != 0).astype(float)
     ones = np.ones(3000)
-    rows = np.stack([ones, 4 * ones, depth, 4 * depth, 0 * ones, 1200 * ones], 1)
-    seconds = rows @ np.array([15e-3, 0.6e-3, 1e-3, 0.25e-3, 0.04e-3, 2e-7])
+    drafts = 4 * depth
+    rows = np.stack([ones, 4 * ones, depth, drafts, 0 * ones, 1200 * ones, drafts], 1)
+    seconds = rows @ np.array(COEFFICIENTS)
     seconds = seconds * rng.normal(1, 0.03, 3000) + switched * cost / 8
     for part in np.array_split(np.arange(3000), 300):
         model.update_many(rows[part], seconds[part], 8 * ones[part], switched[part])

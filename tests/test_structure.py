@@ -25,7 +25,8 @@ def brute_force(requests, depth, coefficients, prices, rng, trials=20000):
 
     def seconds(k):
         own = coefficients[0] + batch * coefficients[1]
-        return own + k * coefficients[2] + drafts(k) * coefficients[3]
+        made = k * (coefficients[2] + batch * coefficients[6])
+        return own + made + drafts(k) * coefficients[3]
 
     def spent(k):
         verified = prices.verified * (batch + drafts(k))
@@ -55,7 +56,7 @@ def test_components_match_brute_force(content, prices):
         requests = [(*CONTENTS[name], most) for name, most in mosts.items()]
     else:
         requests = [(*CONTENTS[content], MAX_DEPTH)] * 5
-    coefficients = (*COEFFICIENTS[:5], 0.0)
+    coefficients = (*COEFFICIENTS[:5], 0.0, COEFFICIENTS[6])
     components = Structure(6, coefficients, prices).components(observed(requests))
     rng = np.random.default_rng(0)
     for depth in range(7):

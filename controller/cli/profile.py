@@ -137,9 +137,10 @@ _UNITS = {
     "step": (1e3, "ms per step"),
     "requests": (1e3, "ms per request"),
     "depth": (1e3, "ms per token of depth"),
-    "drafted": (1e3, "ms per drafted and verified position"),
+    "verified": (1e3, "ms per draft verified"),
     "prefill": (1e6, "µs per prompt token"),
     "context": (1e9, "ns per cached token"),
+    "drafted": (1e3, "ms per token drafted, over its pass"),
 }
 
 

@@ -17,9 +17,9 @@ class CostModel:
     """Seconds of one engine step: ``(features . coefficients) x grid x noise``.
 
     Attributes:
-        coefficients: seconds per unit of each of ``policies.step_time.FEATURES``, shape (6,).
-            Of them, ``drafted`` counts the drafts verified in the step and ``depth`` the passes
-            of the drafter in it: where the depth changes, they belong to two decisions.
+        coefficients: seconds per unit of each of ``policies.step_time.FEATURES``, shape (7,).
+            Of them, ``verified`` counts the drafts verified in the step, ``depth`` and ``drafted``
+            what is drafted in it: where the depth changes, they belong to two decisions.
         batches: batch sizes of the grid's rows, increasing, at least 1.
         grid: factor on the seconds by batch size and depth verified (drafts per request), shape
             (len(batches), D + 1) for depths 0..D. Bilinear in log2(batch) and depth, constant
@@ -72,10 +72,10 @@ class CostModel:
         batch, context, verified, depth, prefill = np.broadcast_arrays(
             *(np.asarray(x, np.float64) for x in (batch, context, verified, depth, prefill))
         )
-        drafted = verified - batch
-        features = np.stack([np.ones_like(batch), batch, depth, drafted, prefill, context], -1)
-        seconds: Floats = features @ self._coefficients
-        return seconds * self._factor(batch, drafted / np.maximum(batch, 1.0))
+        drafts = verified - batch
+        columns = [np.ones_like(batch), batch, depth, drafts, prefill, context, batch * depth]
+        seconds: Floats = np.stack(columns, -1) @ self._coefficients
+        return seconds * self._factor(batch, drafts / np.maximum(batch, 1.0))
 
     def off_seconds(self, rows: Floats) -> Floats:
         """Seconds per step without speculation in the states of outcomes, shape (n,).

@@ -31,7 +31,7 @@ def cpu() -> SimulatorSettings:
     measured but assumed: 80 us per prompt token, 0.2 us per cached token, 5 % noise, and a KV
     cache of 65,536 tokens.
     """
-    coefficients = np.array([15.2e-3, 0.77e-3, 1.02e-3, 0.165e-3, 0.08e-3, 2e-7])
+    coefficients = np.array([15.2e-3, 0.77e-3, 1.02e-3, 0.165e-3, 0.08e-3, 2e-7, 0.0])
     plane = CostModel(coefficients)
     depths = np.arange(_CPU_DEPTHS[-1] + 1)
     measured = np.stack([np.interp(depths, _CPU_DEPTHS, row) for row in _CPU_MS]) * 1e-3
@@ -56,7 +56,7 @@ def gpu_7b() -> SimulatorSettings:
     """
     return SimulatorSettings(
         name=GPU_7B,
-        cost_model=CostModel((9e-3, 0.06e-3, 1e-3, 0.064e-3, 0.065e-3, 8e-8), noise=0.02),
+        cost_model=CostModel((9e-3, 0.06e-3, 1e-3, 0.06e-3, 0.065e-3, 8e-8, 0.004e-3), noise=0.02),
         workload=Workload(phases=(Phase(concurrency=16),)),
         parameter_ratio=0.5 / 7.5,
         max_num_seqs=128,
@@ -69,13 +69,14 @@ def embedded() -> SimulatorSettings:
     """The embedded models on two x86 cores with AMX, as ``flyball serve`` runs them.
 
     26 M parameters, drafted for by 1.6 M, bfloat16. Step times are what a learner took from four
-    minutes of a live ``bench slo`` at every depth, on a quiet machine. Without speculation that
+    minutes of a live ``bench slo`` at every depth, on a quiet machine; how a draft's share divides
+    between making and verifying it, from one with drafts cut short. Without speculation that
     engine served 5.5 requests per second of Azure's chat trace, this one does 6.0, at 38 and 32 ms
     per output token (p90, half load). The noise, 10 %, is assumed.
     """
     return SimulatorSettings(
         name=EMBEDDED,
-        cost_model=CostModel((14.5e-3, 0.43e-3, 1.1e-3, 0.31e-3, 0.16e-3, 6e-7), noise=0.1),
+        cost_model=CostModel((14.5e-3, 0.43e-3, 1.1e-3, 0.21e-3, 0.16e-3, 6e-7, 0.1e-3), noise=0.1),
         workload=Workload(phases=(Phase(concurrency=4),)),
         parameter_ratio=1.6 / 26,
         max_num_seqs=64,

@@ -26,12 +26,12 @@ def expected_seconds(
         prefill: prompt tokens.
     """
     c = world.coefficients
-    drafted = verified - decoding
-    seconds = c[0] + c[1] * decoding + c[2] * depth + c[3] * drafted
+    drafts = verified - decoding
+    seconds = c[0] + c[1] * decoding + (c[2] + c[6] * decoding) * depth + c[3] * drafts
     seconds += c[4] * prefill + c[5] * context
     if world.grid.size > 1:
         batch = max(decoding, 1)
-        seconds *= grid_factor(world.grid_batches, world.grid, math.log2(batch), drafted / batch)
+        seconds *= grid_factor(world.grid_batches, world.grid, math.log2(batch), drafts / batch)
     return float(seconds)
 
 
@@ -42,7 +42,8 @@ def parts(world: World, decoding: int, context: int) -> Floats:
     Before the correction, which ``depth_factors`` gives; as ``policies.allocation`` takes them.
     """
     c = world.coefficients
-    return np.array([c[0] + c[1] * decoding + c[5] * context, c[2], c[3]])
+    base = c[0] + c[1] * decoding + c[5] * context
+    return np.array([base, c[2] + c[6] * decoding, c[3]])
 
 
 @compiled
