@@ -11,7 +11,7 @@ from ..policies.replay import Rows
 from ..policies.spaces import MAX_DEPTH, check_speed
 from ..policies.vector_dqn import VectorDQN
 from .checkpoint import CheckpointError, Tensors
-from .migration import is_depth_2, migrated
+from .migration import is_depth_2, lacks_features, migrated
 from .settings import REWARD, SPEED
 from .step_times import StepTimes
 
@@ -117,7 +117,7 @@ def pack(
 
 
 def unpack_times(state: LearnerState, groups: dict[str, Tensors], times: StepTimes) -> None:
-    """Restore the step-time models.
+    """Restore the step-time models; an older checkpoint's are learned anew.
 
     Raises:
         CheckpointError: if they do not fit.
@@ -128,7 +128,8 @@ def unpack_times(state: LearnerState, groups: dict[str, Tensors], times: StepTim
         for i, engine in enumerate(state.engines):
             times.index(engine)
             mine = {n.removeprefix(f"{i}/"): a for n, a in tensors.items() if n.startswith(f"{i}/")}
-            times.models[engine].restore(mine)
+            if not lacks_features(mine):
+                times.models[engine].restore(mine)
     except ValueError as e:
         raise CheckpointError(str(e)) from None
 

@@ -1,4 +1,4 @@
-"""The replay buffer of older checkpoints: what was added since is filled in."""
+"""What older checkpoints lack: what was added since is filled in, or learned anew."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..policies.spaces import DEPTH_SPACE, MAX_DEPTH
+from ..policies.step_time import FEATURES
 from ..policies.transition import CHECKED, COLUMN, ROW_SIZE, Reason
 from .checkpoint import Tensors
 
@@ -31,6 +32,12 @@ def migrated(tensors: Tensors) -> dict[str, Any]:
     if outcomes is not None and outcomes.shape == (count, ROW_SIZE - MAX_DEPTH):
         filled["outcomes"] = _with_checked(outcomes)
     return filled
+
+
+def lacks_features(tensors: Tensors) -> bool:
+    """Whether a step-time model is of fewer features: from when drafts were one, made or verified."""
+    target = tensors.get("target")
+    return target is not None and target.shape == (len(FEATURES) - 1,)
 
 
 def is_depth_2(tensors: Tensors) -> bool:

@@ -9,10 +9,10 @@ Science 13). What a position may be worth at best decides, or what was once take
 never be looked at again. No draft is looked at: what is chosen depends on what was accepted before,
 so the output is the target's at every temperature.
 
-A request that is behind its objective is served as if its speed were 1: first what urgent requests
-need. Its tokens, and those of one that soon may be, also count for more than the others': what one
-more draft of another adds to the step, they would wait for. Beside them the others are verified
-less, so that steps are shorter; without objectives all count alike. AdaSpec (2025, arXiv
+A request that is behind its objective is served as if its speed were 1, and drafts are as deep as
+gives it most: first what urgent requests need. That the others' drafts are cut further than the
+optimum, so that urgent ones' steps are shorter, was tried and helps nobody: what is saved of a step
+is less than the tokens are worth that every later step is then short of. AdaSpec (2025, arXiv
 2503.05096) chooses by the drafter's confidence in the very tokens, which is exact only at
 temperature 0.
 """
@@ -20,7 +20,6 @@ temperature 0.
 from __future__ import annotations
 
 import math
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -30,12 +29,6 @@ from .slack import allowed
 from .transition import Floats
 
 Integers = npt.NDArray[np.int64]
-
-URGENT: Final = 2.0
-"""What a token counts for of a request that is, or soon may be, behind; in those of the others."""
-
-SOON: Final = 4.0
-"""Steps that a request's credit must outlast for its tokens to count as the others'."""
 
 
 @compiled
@@ -85,8 +78,7 @@ def allocate(
         factors: on the sum of those, by depth from 0 to the greatest.
         prices: dollars per position verified, per position drafted, per second.
         depth: that is to be drafted, by the policy.
-        rate: tokens, each by what it counts for, per cost of a step without speculation, as this
-            returned it last; 1 at first.
+        rate: tokens per cost of a step without speculation, as this returned it last; 1 at first.
         lengths: written: drafts to verify, shape (n,).
 
     Returns:
@@ -103,7 +95,6 @@ def allocate(
         urgent += hurry
         speed += 1.0 if hurry else speeds[i]
     position, dollars, of_pass = costs(n, speed / n, seconds, factors, prices, depth)
-    weights = _weights(pace, credit, SOON * step)
     cost = 1.0 + depth * of_pass
     tokens = float(n)
     verified = 0
@@ -113,9 +104,9 @@ def allocate(
         its = position + (0.0 if hurry else 1.0 - speeds[i]) * dollars
         alive = k = 0
         got = 1.0
-        least = rate * its / weights[i]
+        least = rate * its
         while alive < depth and hope[i, alive] >= least:
-            tokens += weights[i] * survival[i, alive]
+            tokens += survival[i, alive]
             alive += 1
             cost += its
         while k < drafts[i] and hope[i, k] >= least:
@@ -128,23 +119,6 @@ def allocate(
         depth = max(depth, _quickest(survival, pace, credit, seconds, factors, step))
     total = (seconds[0] + seconds[1] * depth + seconds[2] * verified) * factors[depth]
     return depth, tokens / cost, total, limit
-
-
-@compiled
-def _weights(pace: Floats, credit: Floats, soon: float) -> Floats:
-    """What a token of each request counts for, 1 on average, shape (n,).
-
-    Args:
-        pace: as ``allocate`` takes it.
-        credit: the same.
-        soon: seconds of credit from which on a request is in no hurry.
-    """
-    weights: Floats = np.ones(len(pace))
-    for i in range(len(pace)):
-        if pace[i] < math.inf and credit[i] < soon:
-            weights[i] = URGENT
-    weights /= weights.mean()
-    return weights
 
 
 @compiled

@@ -91,18 +91,6 @@ def test_an_urgent_request_is_served_as_if_its_speed_were_1():
     assert hurried[1] == 0
 
 
-def test_tokens_of_who_is_behind_come_first():
-    costly = np.array([20e-3, 1e-3, 4e-3])
-    survival = [chain(0.7)] * 4
-    calm, _, _, seconds, _ = divided(survival, 4, seconds=costly)
-    pace, credit = np.array([0.01, *[math.inf] * 3]), np.array([-0.1, 0.0, 0.0, 0.0])
-    lengths, _, _, hurried, _ = divided(survival, 4, pace=pace, credit=credit, seconds=costly)
-    assert lengths[0] >= calm[0]
-    assert lengths[0] > lengths[1]
-    assert sum(lengths) < sum(calm)  # nor does it wait for drafts of the others
-    assert hurried < seconds
-
-
 def test_where_all_are_behind_all_count_alike():
     survival = [chain(0.9), chain(0.5), chain(0.2)]
     assert divided(survival, 4, pace=0.01, credit=-0.1)[0] == divided(survival, 4)[0]

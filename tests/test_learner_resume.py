@@ -9,6 +9,7 @@ from factories import World
 from flyball.controller.checkpoint import read, write
 from flyball.controller.learner_state import LearnerState
 from flyball.policies.spaces import DEPTH_SPACE, MAX_DEPTH
+from flyball.policies.step_time import PRIOR
 from flyball.policies.transition import CHECKED
 from learners import feed, train
 
@@ -97,6 +98,19 @@ class TestResuming:
         ours = make_learner().model.replay_buffer.latest(100)
         theirs = first.model.replay_buffer.latest(100)
         assert np.array_equal(ours.outcomes, theirs.outcomes)
+
+    def test_step_times_of_a_checkpoint_with_fewer_features_are_learned_anew(self, make_learner):
+        first = make_learner()
+        feed(first, World(), 100)
+        first.checkpoint()
+        state, groups = read(first.run / "checkpoint", LearnerState)
+        for name in ("target", "multiples", "prior"):
+            groups["step_times"][f"0/{name}"] = groups["step_times"][f"0/{name}"][:-1]
+        groups["step_times"]["0/moment"] = groups["step_times"]["0/moment"][:-1, :-1]
+        write(first.run / "checkpoint", state, groups)
+        second = make_learner()
+        assert np.allclose(second.times.coefficients, PRIOR)
+        assert second.model.replay_buffer.size() == 100
 
     def test_a_checkpoint_of_other_observations_is_learned_from_anew(self, make_learner, caplog):
         first = make_learner()
