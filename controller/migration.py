@@ -35,7 +35,7 @@ def migrated(tensors: Tensors) -> dict[str, Any]:
 
 
 def lacks_features(tensors: Tensors) -> bool:
-    """Whether a step-time model is of fewer features: from when drafts were one, made or verified."""
+    """Whether a step-time model is from when making a draft was not told from verifying it."""
     target = tensors.get("target")
     return target is not None and target.shape == (len(FEATURES) - 1,)
 

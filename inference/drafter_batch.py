@@ -129,14 +129,15 @@ class Batches:
             if name == NONE:
                 continue
             record = self._records[name]
-            histories = [state.history(name) for state in states]
+            histories = [state.likened(name) for state in states]
             survival = record.outlook(histories)[..., :k_max].cumsum(-1)
             gains[:, d, 1:], hopes[:, d, 1:] = survival
             lengths = record.lengths[[h.slot for h in histories], :k_max].cumsum(-1)
             checked[:, d, 1:] = np.maximum(lengths, survival[0])
             if runs_model(name):
-                share = self._times.share(n) if name == HYBRID else 1.0
-                fixed[d], drafted[d] = share * passes, share * self._every
+                most = self._times.taken(n) if name == HYBRID else k_max
+                drafted[d] = np.minimum(self._every, most)
+                fixed[d] = np.interp(drafted[d], self._every, passes)
                 each[d] = self._times.spent(SUFFIX)[1] if name == HYBRID else 0.0
             else:
                 self._price(name, n, fixed[d], each[d], drafted[d])

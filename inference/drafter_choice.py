@@ -5,7 +5,9 @@ from ``drafter_times``, and what is best for all of them together from ``policie
 of cheap drafters are scored although nobody uses them; one that runs models is known only by being
 used. It is given intervals now and then, the sooner the less is known of it, as long as it may be
 best by all that is known, and at a bounded loss (``policies.exploration``). Where the hybrid of
-suffix memory and draft model is offered, it takes the place of the draft model alone.
+suffix memory and draft model is offered, it takes the place of both: it weighs them step by step.
+What the memory yields is known of every request: the hybrid yields as much at least, without a pass
+of the model's.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from ..policies.spaces import MAX_DEPTH
 from .drafter_batch import Batch, Batches
 from .drafter_records import DrafterRecords
 from .drafter_times import DrafterTimes
-from .drafters.catalogue import NONE
+from .drafters.catalogue import HYBRID, NONE, SUFFIX
 from .requests import RequestState
 
 BUDGET: Final = 0.005
@@ -85,6 +87,7 @@ class LearnedDrafters:
         self.names = (NONE, *(name for name in offered if name != NONE))
         self._records = records
         self._times = times
+        self._part_of = {SUFFIX: HYBRID} if HYBRID in self.names else {}
         self._batches = Batches(self.names, k_max, records, times)
         self._warm_up()
 
@@ -138,7 +141,7 @@ class LearnedDrafters:
                 verified = max(float(record.lengths[history.slot, :k].sum()), gain)
                 worth = gain - rate * (each + position * verified)
                 if worth > most:
-                    found, most = name, worth
+                    found, most = self._part_of.get(name, name), worth
             choice.drafters[state] = found
         return found
 
@@ -183,17 +186,26 @@ class LearnedDrafters:
         for option, chance in zip(options, chances, strict=True):
             by_depth[option[0]] += chance
         depth, used, _, rate, chosen = options[at]
-        drafters = [self.names[d] for d in chosen.tolist()] if depth else [NONE] * len(chosen)
+        drafters = [
+            self._as_given(d, int(held)) for d, held in zip(chosen, batch.held, strict=True)
+        ]
+        if not depth:
+            drafters = [NONE] * len(chosen)
         second = batch.second()
         worth = {
             name: (second * float(batch.each[d, depth]), second * batch.position, rate)
             for d, name in enumerate(self.names)
-            if d and depth and (not batch.fixed[d].any() or used >> d & 1)
+            if depth and batch.gains[:, d].any() and (not batch.fixed[d].any() or used >> d & 1)
         }
         given = dict(zip(states, drafters, strict=False))
         new = sum(state.emitted < _KNOWN for state in states)
         steps = _SHORT if 2 * new >= len(states) else _LONG
         return Choice(depth, given, used, by_depth, 1.0 - chances[0], names[at], worth, steps)
+
+    def _as_given(self, drafter: int, held: int) -> str:
+        """Who drafts for a request for which one was chosen; ``held``: that it has in any case."""
+        name = self.names[drafter]
+        return name if drafter == held else self._part_of.get(name, name)
 
     def _warm_up(self) -> None:
         """Compile now what is compiled, not while requests wait."""

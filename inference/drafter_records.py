@@ -126,7 +126,7 @@ class DrafterRecord:
         self.state = DrafterState()
         self.used, self.scored = Counts(), Counts()
         self.assigned = self.explored = 0
-        self._news = self._silent = 0
+        self._news = self._used = self._silent = 0
         self._new, self._asked = Verified(), Verified()
         self._lengths: Floats = np.zeros((2, CLASSES, MAX_DEPTH))  # asked for, drafted
 
@@ -154,6 +154,7 @@ class DrafterRecord:
         self._new.add(slot, tried, accepted, history.frailty, history.deviation, expected)
         self._asked.add(slot, asked, drafted)
         self._news += 1
+        self._used += used
         history.verified(tried, accepted, estimator)
 
     def due(self) -> int:
@@ -161,11 +162,16 @@ class DrafterRecord:
         self._silent += 1
         return self._news if self._news >= NEWS else int(self._silent >= SILENT)
 
+    @property
+    def tried(self) -> int:
+        """Drafts that were used and are to be learned from, once there are enough."""
+        return self._used if self._used >= NEWS else 0
+
     def settle(self) -> None:
         """Learn from what was added since this was last called."""
         new, self._new = self._new, Verified()
         asked, self._asked = self._asked, Verified()
-        self._news = self._silent = 0
+        self._news = self._used = self._silent = 0
         self.estimator.add(new)
         self.estimator.refresh()
         self._lengths = self._lengths * self.estimator.MEMORY + asked.table()
@@ -244,11 +250,16 @@ class DrafterRecords:
         return self._records[drafter]
 
     def settle(self) -> None:
-        """An interval is over: the drafter that brought most since it last did learns from it.
+        """An interval is over: two of the drafters learn from it.
 
-        One, because that takes as long as the engine's own estimate does.
+        Two, because each takes as long as the engine's own estimate does: the one that drafted
+        most, for a wrong choice of it costs most, and of the others the one that brought most.
         """
         due = {name: record.due() for name, record in self._records.items()}
+        used = max(self._records, key=lambda name: self._records[name].tried, default="")
+        if used and self._records[used].tried:
+            self._records[used].settle()
+            del due[used]
         most = max(due, key=lambda name: due[name], default="")
         if due.get(most):
             self._records[most].settle()

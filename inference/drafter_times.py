@@ -21,6 +21,7 @@ from ..policies.step_time import PRIOR, StepTimeModel
 from ..policies.structure import KNOTS, Structure, nearest
 from ..policies.transition import Floats
 from .drafters.catalogue import DRAFT, HYBRID, runs_model
+from .drafters.exchange import Costs
 from .flight import Flight
 
 STEPS: Final = 8
@@ -29,7 +30,7 @@ STEPS: Final = 8
 _FORGETTING: Final = 0.998  # per row
 _LINE_FORGETTING: Final = 0.98  # per proposal
 _LINE_PRIOR: Final = 0.05  # of a proposal, as which no time per request weighs
-_SHARE_MOVE: Final = 0.05  # weight of one step in the hybrid's share of passes
+_TAKEN_MOVE: Final = 0.2  # weight of one step in the passes that the hybrid takes
 _INSTANT: Final = 1e-6  # seconds that are divided by
 _LONGEST: Final = 1.0  # second that a step is taken to last at most
 
@@ -49,8 +50,8 @@ class DrafterTimes:
         self._sums = _Sums()
         self._rows: list[_Sums] = []
         self._structure: Structure | None = None
-        # Share of the passes asked for that run where the hybrid may leave them out.
-        self._shares = np.ones(KNOTS)
+        # Passes of steps of the hybrid's, which may leave them out; at first, as many as can be.
+        self._taken = np.full(KNOTS, float(k_max))
 
     def landed(self, flight: Flight, seconds: float) -> None:
         """A step's outcome is known; steps of prompts alone are no matter.
@@ -67,7 +68,7 @@ class DrafterTimes:
         if not flight.requests or not 0.0 < seconds < _LONGEST:
             return
         passes = flight.depth if flight.passes is None else flight.passes
-        self._note_share(flight, passes)
+        self._note_taken(flight, passes)
         sums = self._sums
         if sums.steps and (sums.passes != passes or sums.steps >= STEPS):
             self._rows.append(sums)
@@ -95,31 +96,26 @@ class DrafterTimes:
         line = self._lines.get(drafter)
         return (0.0, 0.0) if line is None else line.solve()
 
-    def passes(self, requests: int, depth: int) -> float:
-        """Seconds that the draft model's passes add to a step, over those of a step without.
-
-        Args:
-            requests: that decode in it.
-            depth: passes.
-        """
+    def costs(self, requests: int) -> Costs:
+        """What drafting and verifying add to a step in which so many requests decode."""
         one, request, pass_, position, _, _, draft = self._model.coefficients.tolist()
-        without = one + requests * (request + position)
-        return float((pass_ + requests * draft) * depth / max(without, _INSTANT))
+        without = max(one + requests * request, _INSTANT)
+        return Costs((pass_ + requests * draft) / without, position / without)
 
-    def share(self, requests: int) -> float:
-        """Of the passes that the hybrid may have, those that it takes, with so many requests."""
-        return float(self._shares[nearest(np.array(requests))])
+    def taken(self, requests: int) -> float:
+        """Passes that the hybrid takes on average, if it may, with so many requests."""
+        return float(self._taken[nearest(np.array(requests))])
 
     def used(self, drafter: str) -> bool:
         """Whether it was used often enough to say what it takes; vLLM's own is held to be."""
         line = self._lines.get(drafter)
         return runs_model(drafter) or (line is not None and line.settled)
 
-    def _note_share(self, flight: Flight, passes: int) -> None:
+    def _note_taken(self, flight: Flight, passes: int) -> None:
         drafters = {state.drafter for state in flight.requests.values()}
         if HYBRID in drafters and DRAFT not in drafters and flight.depth:
             at = nearest(np.array(len(flight.requests)))
-            self._shares[at] += _SHARE_MOVE * (min(passes / flight.depth, 1.0) - self._shares[at])
+            self._taken[at] += _TAKEN_MOVE * (passes - self._taken[at])
 
     @property
     def known(self) -> bool:

@@ -79,7 +79,7 @@ class Interval:
         self.request_seconds += seconds * decoding
         self.request_steps += decoding
         self.emitted += emitted
-        self.drafted += flight.depth * flight.drafting
+        self.drafted += flight.drafting * (flight.depth if flight.passes is None else flight.passes)
         self.verified += flight.verified
         for j, requests in enumerate(flight.checked):
             self.checked[j] += requests

@@ -87,6 +87,17 @@ class RequestState(History):
             found = self.histories[drafter] = History(self.named)
         return found
 
+    def likened(self, drafter: str) -> History:
+        """By what is told how a drafter's drafts will fare: its own, or what drafts for it now.
+
+        Of one that has not drafted for it nothing is known but how requests fared that are as hard
+        or easy as this is for another.
+        """
+        own = self.history(drafter)
+        if own.tried or self.drafter in ("", drafter):
+            return own
+        return History(self.history(self.drafter).slot)
+
     def lost(self) -> str:
         """Objectives given up or missed so far, joined by ``+``; "" for none."""
         names = missed(self.slo, self.arrived, self.first, self.last, self.emitted)

@@ -356,21 +356,21 @@ def test_a_step_tells_who_drafts_and_whose_new_requests_are() -> None:
     seen.adapter._state("y").owner = None
     step = output({"a": 1, "b": 1, "x": 5, "y": 5}, {}, ("x", "y"))
     flight = Flight({name: seen.adapter._state(name) for name in "ab"}, [0] * 8, 0, 0, 0)
-    seen.adapter._assigner.assign(flight, step, 4)
+    seen.adapter._assigner.assign(flight, step)
     assert flight.drafting == 1
     assignment = getattr(step, ASSIGNMENT)
     assert assignment.drafters == {"a": "draft", "b": "x", "x": "draft", "y": "draft"}
     assert assignment.owners == {"x": Owner("t", "s")}
     assert pickle.loads(pickle.dumps(step.flyball_assignment)) == assignment
     without = output({"a": 1}, {})
-    queue().adapter._assigner.assign(flight, without, 4)
+    queue().adapter._assigner.assign(flight, without)
     assert not hasattr(without, ASSIGNMENT)
 
 
 def test_placeholders_of_requests_that_nobody_drafted_for_are_taken_back() -> None:
     seen = offering()
     seen.adapter._state("b").wanted = NONE
-    seen.adapter._assigner.assign(Flight({}, [0] * 8, 0, 0, 0), output({"a": 1, "b": 1}, {}), 4)
+    seen.adapter._assigner.assign(Flight({}, [0] * 8, 0, 0, 0), output({"a": 1, "b": 1}, {}))
     seen.begin(3)
     assert seen.drafts == [DRAFTS, [], [], DRAFTS]
 

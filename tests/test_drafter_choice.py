@@ -203,3 +203,24 @@ def test_without_requests_the_next_one_is_decided_for() -> None:
     choice = engine.learned.decide([], 3, 1.0, PRICES, 0.0, False, Random(0), None)
     assert choice.depth == 3
     assert engine.learned.of(RequestState(None, None), choice) == "draft"
+
+
+def test_a_drafter_that_is_new_to_a_request_is_told_by_how_hard_that_is_for_others() -> None:
+    requests = {accepted: RequestState(None, None) for accepted in (0, 6)}
+    records = DrafterRecords()
+    for accepted, state in requests.items():  # both hard for one drafter, or easy for both
+        for _ in range(100):
+            records["chain"].add(state.history("chain"), 6, accepted, True, 6)
+            records["chain"].settle()
+    seen = {accepted: RequestState(None, None) for accepted in requests}
+    for accepted, state in seen.items():
+        state.drafter = "draft"
+        for _ in range(20):
+            records["draft"].add(state.history("draft"), 6, accepted, True, 6)
+    hard, easy = records["chain"].outlook([s.likened("chain") for s in seen.values()])[0].sum(-1)
+    assert hard < 1.0
+    assert easy > 4.0
+    unlike = RequestState(None, None)
+    assert unlike.likened("chain") is unlike.history("chain")  # nobody drafts for it yet
+    unlike.drafter = "chain"
+    assert unlike.likened("chain") is unlike.history("chain")

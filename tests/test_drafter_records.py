@@ -123,3 +123,19 @@ def test_counts_tell_what_was_used_from_what_was_only_scored() -> None:
     assert tried[EASY, :3].tolist() == [1, 1, 0]
     assert accepted[EASY, :3].tolist() == [1, 0, 0]
     assert tried[HARD].sum() == 0
+
+
+def test_who_drafted_most_is_learned_of_beside_who_brought_most() -> None:
+    records = DrafterRecords()
+    for name, used, drafts in (("look", False, 64), ("other", False, 32), ("chain", True, 16)):
+        for _ in range(drafts):
+            records[name].add(History(None), 4, 4, used, 4)
+    new = [History(None)]
+    before = {name: records[name].outlook(new)[0].sum() for name in ("look", "other", "chain")}
+    records.settle()
+    after = {name: records[name].outlook(new)[0].sum() for name in before}
+    assert after["chain"] > before["chain"]
+    assert after["look"] > before["look"]
+    assert after["other"] == before["other"]
+    records.settle()
+    assert records["other"].outlook(new)[0].sum() > before["other"]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from flyball.inference.drafters.exchange import DRAFTED
+from flyball.inference.drafters.exchange import DRAFTED, Costs
 from flyball.inference.vllm.draft_cache import PATIENCE
 from flyball.inference.vllm.drafting import FAULT_LIMIT
 from flyball.inference.vllm.proposer import PROPOSER
@@ -73,10 +73,13 @@ class Runner:
         return torch.full((len(sampled), output.num_spec_tokens_to_schedule), 9)
 
 
-def run(runner: Runner, drafters: dict[str, str], begin: bool = False) -> Any:
+def run(
+    runner: Runner, drafters: dict[str, str], begin: bool = False, costs: Costs | None = None
+) -> Any:
     """One step; what its outcome tells."""
     output = step({}, {"a": 1, "b": 1}, [new("a"), new("b")] if begin else None)
     output.flyball_assignment.drafters = drafters
+    output.flyball_assignment.costs = costs or Costs()
     output.num_spec_tokens_to_schedule = 2
     runner.execute_model(output)
     return getattr(runner.sample_tokens(), DRAFTED, None)
@@ -107,6 +110,26 @@ def test_the_draft_model_runs_only_as_far_as_it_is_wanted(runner: Runner) -> Non
         run(runner, nobody)
     # It reads on for a while, and is then left out.
     assert runner.passes == [2] + [0] * PATIENCE
+
+
+@pytest.mark.parametrize("overlapping", [False, True])
+@pytest.mark.parametrize(("cost", "passes"), [(0.0, 2), (0.4, 1), (2.0, 0)])
+def test_for_the_hybrid_the_model_makes_as_many_passes_as_pay(
+    monkeypatch: pytest.MonkeyPatch, cost: float, passes: int, overlapping: bool
+) -> None:
+    monkeypatch.setenv("FLYBALL_DRAFTERS", "draft,suffix,suffix+draft")
+    runner = Runner()
+    scheduling = SimpleNamespace(max_num_seqs=4, async_scheduling=overlapping)
+    assert extend(runner, config(scheduler_config=scheduling)) is not None
+    both = {"a": "suffix+draft", "b": "suffix+draft"}
+    # By what is expected of it at first, a second pass adds .36 tokens per request and step.
+    told = run(runner, both, True, Costs(cost))
+    assert runner.passes == [passes]
+    drafts = runner.drafts if isinstance(runner.drafts, list) else runner.drafts.tolist()
+    assert drafts == [[9] * passes + [0] * (2 - passes if overlapping else 0)] * 2
+    assert (told.passes, told.modelled) == (max(passes, 1), 2 if passes else 0)
+    run(runner, both | {"b": "draft"}, costs=Costs(2.0))  # which has it in any case
+    assert runner.passes[-1] == 2
 
 
 def test_a_fault_of_ours_leaves_the_step_to_vllm(

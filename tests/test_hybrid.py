@@ -14,8 +14,8 @@ from flyball.inference.drafter_records import DrafterRecords
 from flyball.inference.drafter_times import DrafterTimes
 from flyball.inference.drafters.catalogue import HYBRID, parse
 from flyball.inference.drafters.drafter import Owner
-from flyball.inference.drafters.exchange import ASSIGNMENT, Assignment
-from flyball.inference.drafters.pool import DrafterPool
+from flyball.inference.drafters.exchange import ASSIGNMENT, Assignment, Costs
+from flyball.inference.drafters.pool import DrafterPool, Promise
 from flyball.inference.drafters.scoring import Score
 from flyball.inference.flight import Flight, checked_of
 from flyball.inference.requests import RequestState
@@ -46,13 +46,14 @@ def scored(hybrid: Hybrid, request: str, accepted: int, times: int = 30) -> None
 
 def test_what_the_model_would_yield_is_learned_of_each_request() -> None:
     hybrid = Hybrid()
-    assert hybrid.modelled("a", 2) == pytest.approx(START + START**2)
+    assert hybrid.modelled("a", 2) == pytest.approx([START, START + START**2])
     scored(hybrid, "a", 4)
     scored(hybrid, "b", 0)
     hybrid.learn([Score("suffix", "a", 4, 0, 4), Score("draft", "a", 0, 0, 4)])  # of others
-    assert hybrid.modelled("a", 4) > 3.0
-    assert hybrid.modelled("b", 4) < 0.3
-    assert hybrid.modelled("b", 4) < hybrid.modelled("new", 4) < hybrid.modelled("a", 4)
+    good, bad, usual = (hybrid.modelled(request, 4)[-1] for request in ("a", "b", "new"))
+    assert good > 3.0
+    assert bad < 0.3
+    assert bad < usual < good
     hybrid.end("a")
     assert hybrid.modelled("a", 4) == hybrid.modelled("new", 4)
 
@@ -62,17 +63,38 @@ def test_whoever_promises_more_drafts_and_passes_have_to_pay() -> None:
     scored(hybrid, "good", 4)
     scored(hybrid, "bad", 0)
 
-    def model(promised: dict[str, float], passes: float, runs: bool = False) -> set[str]:
-        return hybrid.choose([*promised], promised, 4, 0, runs, passes)
+    def model(good: float, passes: float, runs: bool = False) -> tuple[set[str], int]:
+        promised = {"good": Promise(good, 4), "bad": Promise(1.0, 4)}
+        return hybrid.choose([*promised], promised, 4, 0, runs, Costs(passes))
 
-    assert model({"good": 1.0, "bad": 1.0}, 0.0) == {"good"}
-    assert model({"good": 3.9, "bad": 1.0}, 0.0) == set()
+    assert model(1.0, 0.0) == ({"good"}, 4)
+    assert model(3.9, 0.0) == (set(), 0)
     # It would add about 2.5 tokens to the 4 of the two without it.
-    assert model({"good": 1.0, "bad": 1.0}, 0.5) == {"good"}
-    assert model({"good": 1.0, "bad": 1.0}, 0.8) == set()
-    assert model({"good": 1.0, "bad": 1.0}, 0.8, runs=True) == {"good"}
+    assert model(1.0, 0.12) == ({"good"}, 4)
+    assert model(1.0, 0.2) == (set(), 0)
+    assert model(1.0, 0.2, runs=True) == ({"good"}, 4)
     # Whom the memory knows nothing of, it promises nothing.
-    assert hybrid.choose(["good", "bad"], {}, 4, 0, False, 0.1) == {"good", "bad"}
+    chosen = hybrid.choose(["good", "bad"], {}, 4, 0, False, Costs(0.01))
+    assert chosen == ({"good", "bad"}, 4)
+
+
+def test_the_model_makes_as_many_passes_as_pay() -> None:
+    hybrid = Hybrid()
+    for _ in range(200):  # three of four are accepted, position by position
+        hybrid.learn([Score("draft", "a", 4, 3, 4)])
+    found = [hybrid.choose(["a"], {}, 8, 0, False, Costs(x, x))[1] for x in (0.0, 0.1, 0.2, 0.5)]
+    assert found[0] == 8
+    assert found == sorted(found, reverse=True)
+    assert 1 <= found[2] < found[1] < 8
+    assert found[3] == 0
+
+
+def test_what_verifying_costs_counts_for_both() -> None:
+    hybrid = Hybrid()
+    scored(hybrid, "a", 2)
+    costs = Costs(position=0.1)
+    for length, chosen in ((8, {"a"}), (2, set())):
+        assert hybrid.choose(["a"], {"a": Promise(1.2, length)}, 8, 0, False, costs)[0] == chosen
 
 
 def drafting(memory: Scripted, names: dict[str, str], passes: float = 0.0) -> Drafting:
@@ -84,7 +106,7 @@ def drafting(memory: Scripted, names: dict[str, str], passes: float = 0.0) -> Dr
 
 def assigned(names: dict[str, str], passes: float, begin: bool = False) -> Any:
     output = step({}, dict.fromkeys(names, 1 + DEPTH), [new(r) for r in names] if begin else None)
-    setattr(output, ASSIGNMENT, Assignment(names, {r: Owner() for r in names}, passes))
+    setattr(output, ASSIGNMENT, Assignment(names, {r: Owner() for r in names}, Costs(passes)))
     return output
 
 
@@ -93,7 +115,7 @@ def drafted(made: Drafting, names: dict[str, str], depth: int = 3) -> tuple[bool
     rows, none = [*names], np.zeros(len(names), bool)
     made.weigh(rows, none, depth)
     wanted = made.wants_model(rows, none)
-    own = torch.full((len(rows), depth if wanted else 0), 9)
+    own = torch.full((len(rows), made.passes_of_model(depth) if wanted else 0), 9)
     drafts = made.fill_in(rows, none, own, depth)
     return wanted, drafts if isinstance(drafts, list) else drafts.tolist()
 
@@ -161,30 +183,34 @@ def test_passes_that_are_left_out_make_the_hybrid_cheaper() -> None:
     states = [RequestState(None, None) for _ in range(4)]
     for state in states:
         state.drafter = HYBRID
-    assert times.share(4) == 1.0
+    assert times.taken(4) == 6.0
     for i in range(200):
         landed(times, states, 4 * (i % 4 == 0))
-    assert times.share(4) == pytest.approx(0.25, abs=0.1)
-    assert times.share(16) == 1.0
+    assert times.taken(4) == pytest.approx(1.0, abs=0.4)
+    assert times.taken(16) == 6.0
     states[0].drafter = "draft"  # for whom they run in any case
-    before = times.share(4)
+    before = times.taken(4)
     landed(times, states, 4)
-    assert times.share(4) == before
+    assert times.taken(4) == before
 
 
 def test_what_passes_add_is_told_of_a_step() -> None:
     times = DrafterTimes(6, [15e-3, 0.5e-3, 1e-3, 0.25e-3, 0.1e-3, 0.0, 0.25e-3])
-    assert times.passes(4, 3) == pytest.approx(6.0 / 18.0, rel=1e-3)
-    assert times.passes(4, 0) == 0.0
+    costs = times.costs(4)
+    assert costs.passes == pytest.approx(2.0 / 17.0, rel=1e-3)
+    assert costs.position == pytest.approx(0.25 / 17.0, rel=1e-3)
 
 
-def test_where_there_is_the_hybrid_the_model_alone_is_not_chosen() -> None:
+@pytest.mark.parametrize("best", ["draft", "suffix"])
+def test_where_there_is_the_hybrid_neither_part_is_chosen_alone(best: str) -> None:
     records, times = DrafterRecords(), DrafterTimes(6)
     learned = LearnedDrafters(("draft", "suffix", HYBRID), 6, records, times)
     states = [RequestState(None, None) for _ in range(3)]
+    # While the memory is best, nothing is known of the hybrid lately.
+    fared = {"draft": 4, HYBRID: 4, "suffix": 0} if best == "draft" else {HYBRID: 0, "suffix": 4}
     for _ in range(40):
         for state in states:
-            for name, accepted in (("draft", 4), (HYBRID, 4), ("suffix", 0)):
+            for name, accepted in fared.items():
                 records[name].add(state.history(name), 4, accepted, True, 4)
         records.settle()
     prices, rng = compute_prices(0.05), SimpleNamespace(random=lambda: 1.0)
@@ -193,6 +219,9 @@ def test_where_there_is_the_hybrid_the_model_alone_is_not_chosen() -> None:
     times.settle()
     choice = learned.decide(states, None, 1.0, prices, 0.0, False, rng, None)  # type: ignore[arg-type]
     assert {*choice.drafters.values()} == {HYBRID}
-    states[0].wanted = "draft"
+    new = RequestState(None, None)
+    assert learned.of(new, choice) in (HYBRID, "none")
+    for state, name in zip(states, ("draft", "suffix"), strict=False):
+        state.wanted = name
     choice = learned.decide(states, None, 1.0, prices, 0.0, False, rng, None)  # type: ignore[arg-type]
-    assert choice.drafters[states[0]] == "draft"
+    assert [choice.drafters[state] for state in states] == ["draft", "suffix", HYBRID]

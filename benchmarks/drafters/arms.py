@@ -17,7 +17,6 @@ SESSIONS: Final = "sessions"
 _NGRAM_DEPTH: Final = 4
 _DEPTHS: Final = (1, 2, 3, 5)
 _SESSION_DEPTH: Final = 3
-_HYBRID_DEPTH: Final = 5
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def arms(k_max: int, quick: bool = False) -> list[Arm]:
         Arm("ngram", f"fixed?depth={min(_NGRAM_DEPTH, k_max)}", "ngram"),
         Arm("suffix", f"fixed?depth={k_max}", "suffix"),
         Arm("chain", f"fixed?depth={k_max}", "chain"),
-        Arm("hybrid", f"fixed?depth={min(_HYBRID_DEPTH, k_max)}", HYBRID),
+        Arm("hybrid", f"fixed?depth={k_max}", HYBRID),
         LEARNED_ARM,
     ]
 

@@ -20,6 +20,19 @@ DRAFTED: Final = "flyball_drafted"
 """Attribute of vLLM's ``ModelRunnerOutput``."""
 
 
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What is added to a step, over the seconds that one without drafts takes.
+
+    Attributes:
+        passes: by each pass of vLLM's draft model.
+        position: by each draft that is verified.
+    """
+
+    passes: float = 0.0
+    position: float = 0.0
+
+
 @dataclass(slots=True)
 class Assignment:
     """From the scheduler, with a step: who drafts at its end, for the step after it.
@@ -27,12 +40,12 @@ class Assignment:
     Attributes:
         drafters: of each request in the step.
         owners: of requests that are new in it.
-        passes: seconds that passes of vLLM's draft model add to a step, over those of one without.
+        costs: what drafting and verifying add to the step.
     """
 
     drafters: dict[str, str] = field(default_factory=dict)
     owners: dict[str, Owner] = field(default_factory=dict)
-    passes: float = 0.0
+    costs: Costs = field(default_factory=Costs)
 
 
 @dataclass(slots=True)
@@ -46,6 +59,7 @@ class Drafted:
         states: of the drafters.
         asked: how many tokens that drafter was asked for, as far as they could be verified.
         passes: of vLLM's draft model in the step; None where that is not known.
+        modelled: requests that it drafted for in them.
         spent: of the others that drafted in it, requests and seconds, by name.
     """
 
@@ -54,4 +68,5 @@ class Drafted:
     states: dict[str, DrafterState] = field(default_factory=dict)
     asked: dict[str, int] = field(default_factory=dict)
     passes: int | None = None
+    modelled: int = 0
     spent: dict[str, tuple[int, float]] = field(default_factory=dict)

@@ -41,6 +41,19 @@ class DrafterState:
     out: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What a drafter expects of a draft.
+
+    Attributes:
+        tokens: that will be accepted.
+        length: of the draft, tokens.
+    """
+
+    tokens: float
+    length: int
+
+
 class DrafterPool:
     """Offers several drafters; belongs to one thread, and nothing that a drafter does gets out.
 
@@ -90,7 +103,7 @@ class DrafterPool:
         for member in self._members.values():
             member.end(request)
 
-    def consult(self, name: str, requests: Iterable[str], depth: int) -> dict[str, float]:
+    def consult(self, name: str, requests: Iterable[str], depth: int) -> dict[str, Promise]:
         """Have a drafter draft in this step, before it is known who drafts.
 
         The drafts are scored, whether they are used or not, and kept for ``propose``.
@@ -101,7 +114,7 @@ class DrafterPool:
             depth: most tokens per draft, at least 1.
 
         Returns:
-            Tokens that it expects to be accepted, of each request that it has a draft for.
+            What its draft promises, of each request that it has one for.
         """
         member = self._members[name]
         asks = [Ask(request, depth) for request in requests if member.knows(request)]
@@ -109,8 +122,8 @@ class DrafterPool:
         for ask, draft in zip(asks, member.propose(asks), strict=True):
             self._consulted[name, ask.request] = draft
             self.score(ask.request, name, draft, depth)
-        drafted = [ask.request for ask in asks if self._consulted[name, ask.request]]
-        promised = {request: member.promised(request) for request in drafted}
+        lengths = {ask.request: len(self._consulted[name, ask.request]) for ask in asks}
+        promised = {r: Promise(member.promised(r), n) for r, n in lengths.items() if n}
         self._count(name, len(asks), time.perf_counter() - started)
         return promised
 

@@ -186,7 +186,7 @@ class Adapter:
         if len(self._flights) >= _MOST_FLIGHTS:
             self._flights.clear()
         flight = flight_of(scheduler, output, self._state)
-        self._assigner.assign(flight, output, depth)
+        self._assigner.assign(flight, output)
         self.governor.launch(flight, depth, launched)
         # The same object comes back with the outcome, however many steps are in the air.
         self._flights[id(output)] = flight

@@ -44,13 +44,12 @@ class Assigner:
             if request.spec_token_ids and self._state(request.request_id).drafter == NONE:
                 request.spec_token_ids = []
 
-    def assign(self, flight: Flight, output: SchedulerOutput, depth: int) -> None:
+    def assign(self, flight: Flight, output: SchedulerOutput) -> None:
         """Choose a drafter for every request in a step, and say so with it and its flight.
 
         Args:
             flight: the step.
             output: what was scheduled.
-            depth: that is drafted in it.
         """
         chooser = self._governor.chooser
         if chooser is None:
@@ -62,7 +61,7 @@ class Assigner:
         tried = chooser.choice.tried if chooser.choice is not None else ""
         times = self._governor.deciding.times
         if times is not None and HYBRID in chosen:
-            assignment.passes = times.passes(len(flight.requests), depth)
+            assignment.costs = times.costs(len(flight.requests))
         for (request_id, state), name in zip(states.items(), chosen, strict=True):
             assignment.drafters[request_id] = state.drafter = name
             records[name].assigned += 1
@@ -93,8 +92,8 @@ class Assigner:
         lengths = {request_id: length for request_id, (_, length) in drafted.verified.items()}
         flight.correct([lengths.get(request_id, 0) for request_id in flight.requests])
         flight.passes, flight.spent = drafted.passes, drafted.spent
-        if drafted.passes is not None and drafted.passes < flight.depth:
-            flight.drafting = 0  # it may have read along, and drafted for nobody
+        if drafted.passes is not None:
+            flight.drafting = drafted.modelled
         self._record(drafted, flight, output, result)
         return lengths
 

@@ -34,6 +34,13 @@ def shortened(output: SchedulerOutput, lengths: Mapping[str, int]) -> SchedulerO
     return cut
 
 
+def widened(drafts: torch.Tensor, depth: int) -> torch.Tensor:
+    """Drafts of shape (rows, depth), filled up where they are shorter."""
+    import torch
+
+    return torch.nn.functional.pad(drafts, (0, depth - drafts.shape[1]), value=_FILLER)
+
+
 def rectangle(
     requests: Sequence[str], others: Mapping[str, list[int]], drafts: torch.Tensor, depth: int
 ) -> torch.Tensor:

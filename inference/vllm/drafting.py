@@ -15,10 +15,10 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from ..drafters.catalogue import DRAFT, HYBRID, NONE, SUFFIX, runs_model
-from ..drafters.exchange import ASSIGNMENT, Assignment, Drafted
+from ..drafters.exchange import ASSIGNMENT, Assignment, Costs, Drafted
 from ..drafters.pool import DrafterPool
 from .draft_cache import DraftCache, Gap
-from .drafted_step import rectangle, shortened
+from .drafted_step import rectangle, shortened, widened
 from .emitted import Emitted
 from .hybrid import Hybrid
 
@@ -74,10 +74,12 @@ class Drafting:
         self._faults = 0
         self._assigned: dict[str, str] = {}
         self._hybrid = Hybrid()
-        self._passes = 0.0  # that the model adds to a step, over one without
+        self._costs = Costs()
         self._weighed: dict[str, str] = {}  # who drafts for requests of the hybrid in this step
+        self._passes = 0  # of the model in it, at most, unless requests have it alone
         # Of each request, whose draft it has and how long that is; None: as vLLM has it.
         self._drafted: dict[str, tuple[str, int]] | None = {}
+        self._modelled = 0  # requests that the model drafted for, not told yet
         self._asked = 0  # tokens of each draft that was asked for last
         self._scheduled: dict[str, int] = {}  # drafts scheduled of rows that were cut short
         self._constrained: set[str] = set()
@@ -112,7 +114,7 @@ class Drafting:
                 self.cache.begin(request, computed)
         if not output.total_num_scheduled_tokens:
             return output
-        self._assigned, self._passes = assignment.drafters, assignment.passes
+        self._assigned, self._costs = assignment.drafters, assignment.costs
         scheduled = {r: len(t) for r, t in output.scheduled_spec_decode_tokens.items()}
         drafted, self._drafted = self._drafted, self._kept(output)
         if drafted is None:
@@ -138,14 +140,14 @@ class Drafting:
             requests[request].prev_num_draft_len = drafts
 
     def weigh(self, requests: list[str], discarded: npt.NDArray[np.bool_], depth: int) -> None:
-        """Decide who drafts at the end of this step for requests of the hybrid.
+        """Decide who drafts at the end of this step for requests of the hybrid, and how deep.
 
         Args:
             requests: of the rows.
             discarded: whether a row's prompt is still under way, shape (rows,).
             depth: that is drafted.
         """
-        self._weighed = {}
+        self._weighed, self._passes = {}, depth
         rows = self._rows(requests, discarded)
         own = [request for request, name in rows if name == HYBRID]
         if not own or not depth:
@@ -154,12 +156,16 @@ class Drafting:
         promised = self.pool.consult(SUFFIX, own, depth)
         runs = any(name == DRAFT for _, name in rows)
         others = len(rows) - len(own)
-        model = self._hybrid.choose(own, promised, depth, others, runs, self._passes)
+        model, self._passes = self._hybrid.choose(own, promised, depth, others, runs, self._costs)
         self._weighed = {request: DRAFT if request in model else SUFFIX for request in own}
 
     def wants_model(self, requests: list[str], discarded: npt.NDArray[np.bool_]) -> bool:
         """Whether any row is to have drafts of vLLM's own drafter."""
         return any(name == DRAFT for _, name in self._rows(requests, discarded))
+
+    def passes_of_model(self, depth: int) -> int:
+        """Passes that vLLM's own drafter makes where it drafts for anybody."""
+        return min(self._passes, depth) if self._weighed else depth
 
     def skips_model(self, requests: list[str], depth: int) -> bool:
         """Whether vLLM's own drafter is left out of a step altogether."""
@@ -205,7 +211,7 @@ class Drafting:
         Args:
             requests: of the rows.
             discarded: whether a row's prompt is still under way, shape (rows,).
-            own: drafts of vLLM's own drafter, shape (rows, depth or 0).
+            own: drafts of vLLM's own drafter, shape (rows, tokens), no more than the depth.
             depth: that is drafted.
 
         Returns:
@@ -217,13 +223,14 @@ class Drafting:
         self._take_in(wait=depth > 0 and any(name not in (DRAFT, NONE) for _, name in rows))
         drafts = self.pool.propose(rows, depth, self._depth)
         self._asked = depth
-        full = depth if len(own) and len(own[0]) else 0
+        full = len(own[0]) if len(own) else 0
         self._drafted = (self._drafted or {}) | {
             request: (self._assigned_to(request), full if name == DRAFT else len(draft))
             for (request, name), draft in zip(rows, drafts, strict=True)
         }
+        self._modelled = sum(name == DRAFT for _, name in rows) if full else 0
         if full:
-            self._score_model(requests, own, depth)
+            self._score_model(requests, own)
         if all(name == DRAFT for _, name in rows):
             return self.as_scheduled(own, depth)
         others = {
@@ -241,15 +248,15 @@ class Drafting:
     def as_scheduled(
         self, own: torch.Tensor | list[list[int]], depth: int
     ) -> torch.Tensor | list[list[int]]:
-        """Drafts of vLLM's own drafter, widened by tokens that nobody drafted if it drafted none.
+        """Drafts of vLLM's own drafter, widened by tokens that nobody drafted.
 
         Args:
-            own: shape (rows, depth or 0).
+            own: shape (rows, tokens), no more than the depth.
             depth: drafts that will be scheduled of each row where steps overlap.
         """
         if isinstance(own, list) or own.shape[1] == depth or not self.overlapping:
             return own
-        return own.new_zeros((own.shape[0], depth))
+        return widened(own, depth)
 
     def tell(self) -> Drafted:
         """What is told with the outcome of the step that ran."""
@@ -257,6 +264,7 @@ class Drafting:
         told.scores += self.pool.scores()
         told.states = self.pool.states()
         told.passes, self.passes = self.passes, None
+        told.modelled, self._modelled = self._modelled, 0
         told.spent = self.pool.spent()
         return told
 
@@ -309,14 +317,12 @@ class Drafting:
         """Who drafts for a request in this step."""
         return self._weighed.get(request) or self._assigned_to(request)
 
-    def _score_model(
-        self, requests: list[str], own: torch.Tensor | list[list[int]], depth: int
-    ) -> None:
+    def _score_model(self, requests: list[str], own: torch.Tensor | list[list[int]]) -> None:
         """Hold the model's drafts for requests of the hybrid to what will be emitted."""
         for request, drafted in zip(requests, own, strict=False):
             if request in self._weighed and self.cache.behind(request) is None:
                 tokens = drafted if isinstance(drafted, list) else drafted.tolist()
-                self.pool.score(request, DRAFT, tokens, depth)
+                self.pool.score(request, DRAFT, tokens, len(tokens))
 
     def _cut(
         self,

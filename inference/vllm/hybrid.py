@@ -4,7 +4,9 @@ A memory is sure of what it has seen, and knows nothing else; a model always has
 What the memory's draft is worth it says itself (``Drafter.promised``); what the model's would be is
 known from its drafts before, every one of which is held to what the target then emitted, used or
 not. The model's passes cost the step, not a request: it is run if all that it would add to what the
-memory promises is worth them, and then drafts for those of whom it promises more.
+memory promises is worth them, and then drafts for those of whom it promises more. How many passes
+it makes is chosen with that: memories' drafts may be as long as the step's depth allows, while each
+token of a model's costs a pass and is less sure than the one before.
 
 Suffixes before a model's drafts, by a threshold on their score, are Arctic Inference's hybrid
 speculation (Snowflake 2025); here both sides are weighed against each other, and the batch's
@@ -14,9 +16,12 @@ requests together. Whoever drafts is decided before any token of the draft's slo
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 from typing import Final
 
 from ..drafters.catalogue import DRAFT
+from ..drafters.exchange import Costs
+from ..drafters.pool import Promise
 from ..drafters.scoring import Score
 from ..history import HISTORY
 
@@ -52,38 +57,50 @@ class Hybrid:
         """A request has ended."""
         self._own.pop(request, None)
 
-    def modelled(self, request: str, depth: int) -> float:
-        """Tokens that a draft of the model's would have accepted, as it went so far."""
+    def modelled(self, request: str, depth: int) -> list[float]:
+        """Tokens that drafts of the model's would have accepted, as it went so far, by length."""
         tried, accepted = self._own.get(request, (0.0, 0.0))
         usual = self._all[1] / self._all[0]
         rate = (accepted + PRIOR * usual) / (tried + PRIOR)
-        return sum(rate**position for position in range(1, depth + 1))
+        return [*accumulate(rate**position for position in range(1, depth + 1))]
 
     def choose(
         self,
         requests: Sequence[str],
-        promised: Mapping[str, float],
+        promised: Mapping[str, Promise],
         depth: int,
         others: int,
         runs: bool,
-        passes: float,
-    ) -> set[str]:
-        """Requests that the model is to draft for.
+        costs: Costs,
+    ) -> tuple[set[str], int]:
+        """Requests that the model is to draft for, and in how many passes.
 
         Args:
             requests: that both could draft for.
-            promised: tokens that the memory's draft promises of those that it has one for.
-            depth: of the drafts, tokens.
+            promised: by the memory, of those that it has a draft for.
+            depth: greatest of the drafts, tokens.
             others: requests in the step that are none of these.
-            runs: whether the model runs in any case, for others.
-            passes: seconds that it adds to a step, over those of a step without it.
+            runs: whether the model makes that many passes in any case, for others.
+            costs: what drafting and verifying add to a step.
         """
-        gains = {r: self.modelled(r, depth) - promised.get(r, 0.0) for r in requests}
-        better = {request: gain for request, gain in gains.items() if gain > 0.0}
-        without = len(requests) + others + sum(promised.get(r, 0.0) for r in requests)
-        if runs or sum(better.values()) > passes * without:
-            return {*better}
-        return set()
+        nothing = Promise(0.0, 0)
+        promises = [promised.get(request, nothing) for request in requests]
+        tokens = len(requests) + others + sum(promise.tokens for promise in promises)
+        each = costs.position * tokens  # tokens that the step would yield in the time
+        left = [promise.tokens - each * promise.length for promise in promises]
+        chosen: set[str] = set()
+        passes, most = 0, 0.0
+        modelled = [self.modelled(request, depth) for request in requests]
+        for count in (depth,) if runs else range(1, depth + 1):
+            gains = {
+                request: model[count - 1] - each * count - memory
+                for request, model, memory in zip(requests, modelled, left, strict=True)
+            }
+            better = {request: gain for request, gain in gains.items() if gain > 0.0}
+            worth = sum(better.values()) - (0.0 if runs else costs.passes * count * tokens)
+            if worth > most:
+                chosen, passes, most = {*better}, count, worth
+        return chosen, depth if runs else passes
 
 
 def _added(

@@ -65,14 +65,16 @@ class DraftingRunner(_Base):
             own = self._leave_out(sampled_token_ids)
             drafting.passes = 0
         else:
-            drafting.passes = max(depth, 1)
+            passes = self._ours(lambda: drafting.passes_of_model(depth), depth)
+            drafting.passes = max(passes, 1)
             if not self._ours(lambda: drafting.wants_model(rows, discarded), True):
                 # It reads along, but drafts nothing.
-                scheduler_output = copy.copy(scheduler_output)
-                scheduler_output.num_spec_tokens_to_schedule = 0
-                drafting.passes = 1
+                passes, drafting.passes = 0, 1
             elif depth:
                 self._ours(lambda: self._catch_up((*args, *kwargs.values())), None)
+            if passes != depth:
+                scheduler_output = copy.copy(scheduler_output)
+                scheduler_output.num_spec_tokens_to_schedule = passes
             own = super().propose_draft_token_ids(
                 scheduler_output, sampled_token_ids, *args, **kwargs
             )
