@@ -16,8 +16,9 @@ requests together. Whoever drafts is decided before any token of the draft's slo
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import accumulate
 from typing import Final
+
+import numpy as np
 
 from ..drafters.catalogue import DRAFT
 from ..drafters.exchange import Costs
@@ -57,12 +58,11 @@ class Hybrid:
         """A request has ended."""
         self._own.pop(request, None)
 
-    def modelled(self, request: str, depth: int) -> list[float]:
-        """Tokens that drafts of the model's would have accepted, as it went so far, by length."""
+    def rate(self, request: str) -> float:
+        """Share of the model's tokens that a request accepts, position by position, so far."""
         tried, accepted = self._own.get(request, (0.0, 0.0))
         usual = self._all[1] / self._all[0]
-        rate = (accepted + PRIOR * usual) / (tried + PRIOR)
-        return [*accumulate(rate**position for position in range(1, depth + 1))]
+        return (accepted + PRIOR * usual) / (tried + PRIOR)
 
     def choose(
         self,
@@ -87,20 +87,17 @@ class Hybrid:
         promises = [promised.get(request, nothing) for request in requests]
         tokens = len(requests) + others + sum(promise.tokens for promise in promises)
         each = costs.position * tokens  # tokens that the step would yield in the time
-        left = [promise.tokens - each * promise.length for promise in promises]
-        chosen: set[str] = set()
-        passes, most = 0, 0.0
-        modelled = [self.modelled(request, depth) for request in requests]
-        for count in (depth,) if runs else range(1, depth + 1):
-            gains = {
-                request: model[count - 1] - each * count - memory
-                for request, model, memory in zip(requests, modelled, left, strict=True)
-            }
-            better = {request: gain for request, gain in gains.items() if gain > 0.0}
-            worth = sum(better.values()) - (0.0 if runs else costs.passes * count * tokens)
-            if worth > most:
-                chosen, passes, most = {*better}, count, worth
-        return chosen, depth if runs else passes
+        memory = np.array([promise.tokens - each * promise.length for promise in promises])
+        counts = np.arange(1, depth + 1)
+        model = np.array([self.rate(request) for request in requests])[:, None] ** counts
+        gains = model.cumsum(axis=1) - each * counts - memory[:, None]
+        worth = np.maximum(gains, 0.0).sum(axis=0)
+        if not runs:
+            worth -= costs.passes * tokens * counts
+        count = depth if runs else int(worth.argmax()) + 1
+        if worth[count - 1] <= 0.0:
+            return set(), depth if runs else 0
+        return {r for r, gain in zip(requests, gains[:, count - 1], strict=True) if gain > 0}, count
 
 
 def _added(
