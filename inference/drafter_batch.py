@@ -135,9 +135,9 @@ class Batches:
             lengths = record.lengths[[h.slot for h in histories], :k_max].cumsum(-1)
             checked[:, d, 1:] = np.maximum(lengths, survival[0])
             if runs_model(name):
-                most = self._times.taken(n) if name == HYBRID else k_max
+                most, beside = self._times.hybrid.usual(n) if name == HYBRID else (k_max, 0.0)
                 drafted[d] = np.minimum(self._every, most)
-                fixed[d] = np.interp(drafted[d], self._every, passes)
+                fixed[d] = np.interp(drafted[d], self._every, passes) + beside
                 each[d] = self._times.spent(SUFFIX)[1] if name == HYBRID else 0.0
             else:
                 self._price(name, n, fixed[d], each[d], drafted[d])

@@ -18,11 +18,12 @@ import numpy.typing as npt
 from ..policies.prices import Prices
 from ..policies.spaces import MAX_DEPTH
 from ..policies.step_time import PRIOR, StepTimeModel
-from ..policies.structure import KNOTS, Structure, nearest
+from ..policies.structure import Structure
 from ..policies.transition import Floats
-from .drafters.catalogue import DRAFT, HYBRID, runs_model
+from .drafters.catalogue import runs_model
 from .drafters.exchange import Costs
 from .flight import Flight
+from .hybrid_steps import HybridSteps, is_hybrids
 
 STEPS: Final = 8
 """Steps of one kind that one row of the regression is the mean of, at most."""
@@ -30,7 +31,6 @@ STEPS: Final = 8
 _FORGETTING: Final = 0.998  # per row
 _LINE_FORGETTING: Final = 0.98  # per proposal
 _LINE_PRIOR: Final = 0.05  # of a proposal, as which no time per request weighs
-_TAKEN_MOVE: Final = 0.2  # weight of one step in the passes that the hybrid takes
 _INSTANT: Final = 1e-6  # seconds that are divided by
 _LONGEST: Final = 1.0  # second that a step is taken to last at most
 
@@ -41,6 +41,9 @@ class DrafterTimes:
     Args:
         k_max: greatest depth.
         prior: seconds per feature of a step before anything was measured, shape (7,).
+
+    Attributes:
+        hybrid: what steps of the hybrid's are like.
     """
 
     def __init__(self, k_max: int, prior: npt.ArrayLike = PRIOR) -> None:
@@ -50,8 +53,7 @@ class DrafterTimes:
         self._sums = _Sums()
         self._rows: list[_Sums] = []
         self._structure: Structure | None = None
-        # Passes of steps of the hybrid's, which may leave them out; at first, as many as can be.
-        self._taken = np.full(KNOTS, float(k_max))
+        self.hybrid = HybridSteps(k_max)
 
     def landed(self, flight: Flight, seconds: float) -> None:
         """A step's outcome is known; steps of prompts alone are no matter.
@@ -68,13 +70,14 @@ class DrafterTimes:
         if not flight.requests or not 0.0 < seconds < _LONGEST:
             return
         passes = flight.depth if flight.passes is None else flight.passes
-        self._note_taken(flight, passes)
+        own = max(seconds - sum(spent for _, spent in flight.spent.values()), 1e-5)
+        if is_hybrids(flight):
+            self.hybrid.add(len(flight.requests), passes, own - self._expected(flight, passes))
         sums = self._sums
         if sums.steps and (sums.passes != passes or sums.steps >= STEPS):
             self._rows.append(sums)
             sums = self._sums = _Sums()
-        own = seconds - sum(spent for _, spent in flight.spent.values())
-        sums.add(flight, passes, max(own, 1e-5))
+        sums.add(flight, passes, own)
 
     def settle(self) -> None:
         """Learn from the steps that landed since this was last called."""
@@ -100,22 +103,19 @@ class DrafterTimes:
         """What drafting and verifying add to a step in which so many requests decode."""
         one, request, pass_, position, _, _, draft = self._model.coefficients.tolist()
         without = max(one + requests * request, _INSTANT)
-        return Costs((pass_ + requests * draft) / without, position / without)
-
-    def taken(self, requests: int) -> float:
-        """Passes that the hybrid takes on average, if it may, with so many requests."""
-        return float(self._taken[nearest(np.array(requests))])
+        run = self.hybrid.run(requests)
+        return Costs(run / without, (pass_ + requests * draft) / without, position / without)
 
     def used(self, drafter: str) -> bool:
         """Whether it was used often enough to say what it takes; vLLM's own is held to be."""
         line = self._lines.get(drafter)
         return runs_model(drafter) or (line is not None and line.settled)
 
-    def _note_taken(self, flight: Flight, passes: int) -> None:
-        drafters = {state.drafter for state in flight.requests.values()}
-        if HYBRID in drafters and DRAFT not in drafters and flight.depth:
-            at = nearest(np.array(len(flight.requests)))
-            self._taken[at] += _TAKEN_MOVE * (passes - self._taken[at])
+    def _expected(self, flight: Flight, passes: int) -> float:
+        """Seconds of a step, by the model."""
+        step = _Sums()
+        step.add(flight, passes, 0.0)
+        return float(self._model.coefficients @ np.array(step.features()))
 
     @property
     def known(self) -> bool:

@@ -18,6 +18,7 @@ from flyball.inference.drafters.exchange import ASSIGNMENT, Assignment, Costs
 from flyball.inference.drafters.pool import DrafterPool, Promise
 from flyball.inference.drafters.scoring import Score
 from flyball.inference.flight import Flight, checked_of
+from flyball.inference.hybrid_steps import HybridSteps
 from flyball.inference.requests import RequestState
 from flyball.inference.vllm.drafting import Drafting
 from flyball.inference.vllm.hybrid import START, Hybrid
@@ -65,7 +66,7 @@ def test_whoever_promises_more_drafts_and_passes_have_to_pay() -> None:
 
     def model(good: float, passes: float, runs: bool = False) -> tuple[set[str], int]:
         promised = {"good": Promise(good, 4), "bad": Promise(1.0, 4)}
-        return hybrid.choose([*promised], promised, 4, 0, runs, Costs(passes))
+        return hybrid.choose([*promised], promised, 4, 0, runs, Costs(passes=passes))
 
     assert model(1.0, 0.0) == ({"good"}, 4)
     assert model(3.9, 0.0) == (set(), 0)
@@ -74,7 +75,7 @@ def test_whoever_promises_more_drafts_and_passes_have_to_pay() -> None:
     assert model(1.0, 0.2) == (set(), 0)
     assert model(1.0, 0.2, runs=True) == ({"good"}, 4)
     # Whom the memory knows nothing of, it promises nothing.
-    chosen = hybrid.choose(["good", "bad"], {}, 4, 0, False, Costs(0.01))
+    chosen = hybrid.choose(["good", "bad"], {}, 4, 0, False, Costs(passes=0.01))
     assert chosen == ({"good", "bad"}, 4)
 
 
@@ -82,7 +83,10 @@ def test_the_model_makes_as_many_passes_as_pay() -> None:
     hybrid = Hybrid()
     for _ in range(200):  # three of four are accepted, position by position
         hybrid.learn([Score("draft", "a", 4, 3, 4)])
-    found = [hybrid.choose(["a"], {}, 8, 0, False, Costs(x, x))[1] for x in (0.0, 0.1, 0.2, 0.5)]
+    found = [
+        hybrid.choose(["a"], {}, 8, 0, False, Costs(passes=x, position=x))[1]
+        for x in (0.0, 0.1, 0.2, 0.5)
+    ]
     assert found[0] == 8
     assert found == sorted(found, reverse=True)
     assert 1 <= found[2] < found[1] < 8
@@ -106,7 +110,9 @@ def drafting(memory: Scripted, names: dict[str, str], passes: float = 0.0) -> Dr
 
 def assigned(names: dict[str, str], passes: float, begin: bool = False) -> Any:
     output = step({}, dict.fromkeys(names, 1 + DEPTH), [new(r) for r in names] if begin else None)
-    setattr(output, ASSIGNMENT, Assignment(names, {r: Owner() for r in names}, Costs(passes)))
+    setattr(
+        output, ASSIGNMENT, Assignment(names, {r: Owner() for r in names}, Costs(passes=passes))
+    )
     return output
 
 
@@ -183,15 +189,28 @@ def test_passes_that_are_left_out_make_the_hybrid_cheaper() -> None:
     states = [RequestState(None, None) for _ in range(4)]
     for state in states:
         state.drafter = HYBRID
-    assert times.taken(4) == 6.0
+    assert times.hybrid.usual(4)[0] == 6.0
     for i in range(200):
         landed(times, states, 4 * (i % 4 == 0))
-    assert times.taken(4) == pytest.approx(1.0, abs=0.4)
-    assert times.taken(16) == 6.0
+    assert times.hybrid.usual(4)[0] == pytest.approx(1.0, abs=0.8)
+    assert times.hybrid.usual(16)[0] == 6.0
     states[0].drafter = "draft"  # for whom they run in any case
-    before = times.taken(4)
+    before = times.hybrid.usual(4)
     landed(times, states, 4)
-    assert times.taken(4) == before
+    assert times.hybrid.usual(4) == before
+
+
+def test_what_running_the_model_costs_beside_its_passes_is_learned() -> None:
+    steps = HybridSteps(6)
+    rng = np.random.default_rng(0)
+    for i in range(400):
+        ran = i % 3 == 0
+        steps.add(16, 2 * ran, (4e-3 if ran else 1e-3) + rng.normal(0.0, 2e-3))
+    assert steps.run(16) == pytest.approx(3e-3, abs=1.2e-3)
+    assert steps.usual(16)[1] == pytest.approx(1e-3, abs=0.8e-3)
+    assert steps.run(4) == 0.0
+    steps.add(16, 2, 5.0)  # a pause of the machine's
+    assert steps.run(16) < 6e-3
 
 
 def test_what_passes_add_is_told_of_a_step() -> None:

@@ -25,10 +25,12 @@ class Costs:
     """What is added to a step, over the seconds that one without drafts takes.
 
     Attributes:
-        passes: by each pass of vLLM's draft model.
+        run: by vLLM's draft model, beside its passes: it reads what the step verified, and missed.
+        passes: by each of its passes.
         position: by each draft that is verified.
     """
 
+    run: float = 0.0
     passes: float = 0.0
     position: float = 0.0
 

@@ -93,7 +93,7 @@ class Hybrid:
         gains = model.cumsum(axis=1) - each * counts - memory[:, None]
         worth = np.maximum(gains, 0.0).sum(axis=0)
         if not runs:
-            worth -= costs.passes * tokens * counts
+            worth -= tokens * (costs.run + costs.passes * counts)
         count = depth if runs else int(worth.argmax()) + 1
         if worth[count - 1] <= 0.0:
             return set(), depth if runs else 0
