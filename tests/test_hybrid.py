@@ -93,6 +93,12 @@ def test_the_model_makes_as_many_passes_as_pay() -> None:
     assert found[3] == 0
 
 
+def test_that_the_model_runs_at_all_has_to_pay_as_well() -> None:
+    hybrid = Hybrid()
+    assert hybrid.choose(["a"], {}, 8, 0, False, Costs(0.1, 0.1))[1] > 1
+    assert hybrid.choose(["a"], {}, 8, 0, False, Costs(2.0, 0.1)) == (set(), 0)
+
+
 def test_what_verifying_costs_counts_for_both() -> None:
     hybrid = Hybrid()
     scored(hybrid, "a", 2)
