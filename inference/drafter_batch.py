@@ -72,9 +72,17 @@ class Batch:
 
     def second(self) -> float:
         """What a second of a step costs, over a step without speculation."""
-        speed, n = float(self.speeds.mean()), len(self.speeds)
-        spent = n * self.prices[0] + self.prices[2] * self.base
-        return float(speed / self.base + (1.0 - speed) * self.prices[2] / spent)
+        speed = float(self.speeds.mean())
+        return float(speed / self.base + (1.0 - speed) * self.prices[2] / self._spent())
+
+    def least(self, rate: float) -> float:
+        """Chance from which on a drafted token is worth verifying, at so many tokens per cost."""
+        dollars = (1.0 - float(self.speeds.mean())) * float(self.prices[0]) / self._spent()
+        return min(max(rate * (self.second() * self.position + dollars), _SURE[0]), _SURE[1])
+
+    def _spent(self) -> float:
+        """Dollars of a step without speculation."""
+        return float(len(self.speeds) * self.prices[0] + self.prices[2] * self.base)
 
 
 class Batches:
@@ -117,12 +125,8 @@ class Batches:
         n, count, k_max = len(states), len(self._names), self._k_max
         gains, hopes, checked = np.zeros((3, n, count, k_max + 1))
         fixed, each, drafted = np.zeros((3, count, k_max + 1))
-        structure = self._times.structure(prices)
-        c, factors = structure.coefficients.tolist(), structure.factors(n)
-        alone = c[0] + n * (c[1] + c[5] * context)
-        base = max(alone * float(factors[0]), _INSTANT)
-        of_pass = c[2] + n * c[6]
-        passes = np.maximum((alone + of_pass * self._every) * factors - base, _LEAST)
+        costs = self._times.structure(prices).step_costs(n, context)
+        passes = np.maximum(costs.passes, _LEAST)
         places = {name: d for d, name in enumerate(self._names)}
         held = [self._held(state, places) for state in states]
         for name, d in places.items():
@@ -151,15 +155,15 @@ class Batches:
             checked,
             np.array(held, np.int64),
             np.array([speed if s.speed is None else s.speed for s in states]),
-            base,
-            c[3] * float(factors[0]),
+            costs.base,
+            costs.position,
             fixed,
             each,
             drafted,
             np.array((prices.verified, prices.drafted, prices.second)),
             self._every if depth is None else np.array([depth]),
             in_force,
-            _CHANGE * of_pass / HORIZON,
+            _CHANGE * costs.one_pass / HORIZON,
         )
 
     def _held(self, state: RequestState, places: dict[str, int]) -> int:
@@ -183,5 +187,5 @@ class Batches:
             each[:] = per_step / n + per_request
 
 
-_INSTANT: Final = 1e-6  # seconds per step that is divided by
 _NEVER: Final = 1e3  # seconds
+_SURE: Final = (0.02, 0.9)  # chances that are asked for

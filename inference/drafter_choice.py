@@ -51,6 +51,7 @@ class Choice:
         tried: the drafter that is; "" for none.
         worth: for requests to come, of each drafter that they may have: what drafting for one
             costs, what verifying a position does, tokens per cost.
+        least: chance of being accepted from which on a drafted token is worth verifying.
         steps: engine steps that it may be in force.
     """
 
@@ -61,6 +62,7 @@ class Choice:
     explored: float = 0.0
     tried: str = ""
     worth: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+    least: float | None = None
     steps: int = _LONG
 
     def shares(self) -> dict[str, float]:
@@ -200,7 +202,10 @@ class LearnedDrafters:
         given = dict(zip(states, drafters, strict=False))
         new = sum(state.emitted < _KNOWN for state in states)
         steps = _SHORT if 2 * new >= len(states) else _LONG
-        return Choice(depth, given, used, by_depth, 1.0 - chances[0], names[at], worth, steps)
+        least = batch.least(rate)
+        return Choice(
+            depth, given, used, by_depth, 1.0 - chances[0], names[at], worth, least, steps
+        )
 
     def _as_given(self, drafter: int, held: int) -> str:
         """Who drafts for a request for which one was chosen; ``held``: that it has in any case."""

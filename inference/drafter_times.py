@@ -69,10 +69,12 @@ class DrafterTimes:
             line.add(requests, spent)
         if not flight.requests or not 0.0 < seconds < _LONGEST:
             return
-        passes = flight.depth if flight.passes is None else flight.passes
+        passes = flight.made
         own = max(seconds - sum(spent for _, spent in flight.spent.values()), 1e-5)
         if is_hybrids(flight):
-            self.hybrid.add(len(flight.requests), passes, own - self._expected(flight, passes))
+            beyond = own - self._expected(flight, passes)
+            self.hybrid.add(len(flight.requests), passes, flight.read, beyond, *self._reading())
+            own = max(own - self.hybrid.token * flight.read, 1e-5)
         sums = self._sums
         if sums.steps and (sums.passes != passes or sums.steps >= STEPS):
             self._rows.append(sums)
@@ -99,12 +101,18 @@ class DrafterTimes:
         line = self._lines.get(drafter)
         return (0.0, 0.0) if line is None else line.solve()
 
-    def costs(self, requests: int) -> Costs:
-        """What drafting and verifying add to a step in which so many requests decode."""
-        one, request, pass_, position, _, _, draft = self._model.coefficients.tolist()
-        without = max(one + requests * request, _INSTANT)
-        run = self.hybrid.run(requests)
-        return Costs(run / without, (pass_ + requests * draft) / without, position / without)
+    def costs(self, requests: int, context: float, prices: Prices) -> Costs:
+        """What drafting and verifying add to a step, over one without.
+
+        Args:
+            requests: that decode in it, at least 1.
+            context: mean cached tokens of one.
+            prices: what things cost.
+        """
+        step = self.structure(prices).step_costs(requests, context)
+        beside = self.hybrid.run(requests)
+        passes = (step.passes + beside * (step.passes > 0.0)) / step.base
+        return Costs(passes, step.position / step.base, self.hybrid.token / step.base)
 
     def used(self, drafter: str) -> bool:
         """Whether it was used often enough to say what it takes; vLLM's own is held to be."""
@@ -116,6 +124,11 @@ class DrafterTimes:
         step = _Sums()
         step.add(flight, passes, 0.0)
         return float(self._model.coefficients @ np.array(step.features()))
+
+    def _reading(self) -> tuple[float, float]:
+        """Seconds per prompt token: the target's, and the draft model's by how quick it is else."""
+        one, _, pass_, _, prompt, *_ = self._model.coefficients.tolist()
+        return prompt, prompt * pass_ / max(one + pass_, _INSTANT)
 
     @property
     def known(self) -> bool:

@@ -28,6 +28,7 @@ class Flight:
         remaining: tokens that they may yet emit.
         drafting: decoding requests that vLLM's own drafter drafts for in this step.
         passes: of vLLM's draft model in this step; None where that was not told.
+        read: tokens that it read before them in a step of the hybrid's, prompts among them.
         spent: requests that other drafters drafted for in it and seconds that they took, by name.
     """
 
@@ -40,6 +41,7 @@ class Flight:
         "launched",
         "passes",
         "prefill",
+        "read",
         "remaining",
         "requests",
         "spent",
@@ -65,6 +67,7 @@ class Flight:
         self.depth = 0
         self.drafting = len(requests)
         self.passes: int | None = None
+        self.read = 0
         self.spent: Mapping[str, tuple[int, float]] = {}
 
     def correct(self, lengths: Sequence[int]) -> None:
@@ -78,6 +81,11 @@ class Flight:
             counts[length] += 1
         self.checked = checked_of(counts)
         self.verified = len(self.requests) + sum(lengths)
+
+    @property
+    def made(self) -> int:
+        """Passes of vLLM's draft model in this step: as many as were told, or as it is deep."""
+        return self.depth if self.passes is None else self.passes
 
     @property
     def mean_context(self) -> float:

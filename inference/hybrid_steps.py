@@ -7,12 +7,15 @@ from typing import Final
 import numpy as np
 
 from ..policies.structure import KNOTS, nearest
+from ..policies.transition import Floats
 from .drafters.catalogue import DRAFT, HYBRID
 from .flight import Flight
 
-_MOVE: Final = 0.2  # weight of one step in how many passes there are
+_MOVE: Final = 0.2  # weight of one step in how many passes there are, and tokens read
 _SLOW_MOVE: Final = 0.05  # and in seconds beyond those expected, which are mostly noise
-_MOST: Final = 10e-3  # seconds beyond that count for one step: the rest is a pause
+_MOST: Final = 10e-3  # seconds beyond that count for one step, besides reading: the rest is a pause
+_MEMORY: Final = 0.99  # weight of the past, per step with the model, in what reading takes
+_PRIOR: Final = 4.0 * 200.0**2  # tokens squared that a guess of it weighs as much as
 
 
 def is_hybrids(flight: Flight) -> bool:
@@ -24,8 +27,8 @@ def is_hybrids(flight: Flight) -> bool:
 class HybridSteps:
     """By batch size: passes of the draft model, and seconds of a step with it beyond its passes.
 
-    A model that runs now and then first reads what it has missed, and what the step verified: that
-    is paid however few its passes are.
+    A model that runs now and then first reads what it has missed, and what the step verified and
+    its prompts are: that is paid however few its passes are, by the token.
 
     Args:
         k_max: greatest depth.
@@ -35,28 +38,51 @@ class HybridSteps:
         # At first as many as can be.
         self._passes = np.full(KNOTS, float(k_max))
         self._runs = np.ones(KNOTS)
-        self._beyond = np.zeros((2, KNOTS))  # without the model, with it
+        self._reads = np.zeros(KNOTS)
+        self._beyond = np.zeros((2, KNOTS))  # without the model, with it, besides reading
+        self._sums: Floats = np.zeros(5)  # of 1, x, x^2, y, x y: tokens read, seconds beyond
+        self._token = 0.0
 
-    def add(self, requests: int, passes: int, beyond: float) -> None:
+    def add(
+        self, requests: int, passes: int, read: int, beyond: float, prompt: float, guess: float
+    ) -> None:
         """One step.
 
         Args:
             requests: that decode in it.
             passes: of the draft model.
+            read: tokens that it read before.
             beyond: seconds that it took, less those expected of a step with so many passes.
+            prompt: seconds that a token of a prompt takes the target.
+            guess: the same of the draft model, before it was measured.
         """
         at, ran = nearest(np.array(requests)), int(passes > 0)
         self._passes[at] += _MOVE * (passes - self._passes[at])
         self._runs[at] += _MOVE * (ran - self._runs[at])
-        beyond = min(max(beyond, -_MOST), _MOST)
-        self._beyond[ran, at] += _SLOW_MOVE * (beyond - self._beyond[ran, at])
+        self._reads[at] += _MOVE * (read - self._reads[at])
+        beyond = min(max(beyond, -_MOST), _MOST + prompt * read)
+        if ran:
+            self._sums *= _MEMORY
+            self._sums += (1.0, read, read * read, beyond, read * beyond)
+        n, x, xx, y, xy = self._sums.tolist()
+        spread, product = (xx - x * x / n, xy - x * y / n) if n else (0.0, 0.0)
+        slope = (product + _PRIOR * guess) / (spread + _PRIOR)
+        self._token = min(max(slope, 0.0), prompt)
+        left = beyond - self._token * read - self._beyond[ran, at]
+        self._beyond[ran, at] += _SLOW_MOVE * min(max(left, -_MOST), _MOST)
+
+    @property
+    def token(self) -> float:
+        """Seconds that the model takes to read a token."""
+        return self._token
 
     def run(self, requests: int) -> float:
-        """Seconds that a step takes longer if the model runs, beside what its passes take."""
+        """Seconds that a step takes longer if the model runs, beside reading and its passes."""
         without, ran = self._beyond[:, nearest(np.array(requests))].tolist()
         return float(max(ran - without, 0.0))
 
     def usual(self, requests: int) -> tuple[float, float]:
         """Passes per step on average, and seconds beside them."""
         at = nearest(np.array(requests))
-        return float(self._passes[at]), float(self._runs[at]) * self.run(requests)
+        beside = self._runs[at] * self.run(requests) + self._token * self._reads[at]
+        return float(self._passes[at]), float(beside)

@@ -79,7 +79,7 @@ class Interval:
         self.request_seconds += seconds * decoding
         self.request_steps += decoding
         self.emitted += emitted
-        self.drafted += flight.drafting * (flight.depth if flight.passes is None else flight.passes)
+        self.drafted += flight.drafting * flight.made
         self.verified += flight.verified
         for j, requests in enumerate(flight.checked):
             self.checked[j] += requests

@@ -10,6 +10,7 @@ a share ``kept_j`` of the requests', and S_j is 0 for the others.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -29,6 +30,23 @@ _KEPT = DEPTH_SPACE.slice("kept_1", MAX_DEPTH)
 _BATCH = DEPTH_SPACE.index("batch")
 _CONTEXT = DEPTH_SPACE.index("context")
 _PREFILL = DEPTH_SPACE.index("prefill")
+
+
+@dataclass(frozen=True, slots=True)
+class StepCosts:
+    """Seconds of a step of some requests, and what is added to it.
+
+    Attributes:
+        base: without speculation.
+        passes: added by the draft model's passes, by their number, shape (k_max + 1,).
+        one_pass: added by one of them, by the linear model alone.
+        position: added by each draft that is verified.
+    """
+
+    base: float
+    passes: Floats
+    one_pass: float
+    position: float
 
 
 class Structure:
@@ -149,6 +167,21 @@ class Structure:
             rows, off.astype(np.float64), ratios, prompts.astype(np.float64)
         )
 
+    def step_costs(self, requests: int, context: float) -> StepCosts:
+        """What drafting and verifying add to a step without prompts.
+
+        Args:
+            requests: that decode in it, at least 1.
+            context: mean cached tokens of one.
+        """
+        one, request, pass_, verified, _, cached, drafted = self.second_terms.tolist()
+        factors = self.factors(requests)
+        alone = one + requests * (request + cached * context)
+        base = max(alone * float(factors[0]), _LEAST)
+        one_pass = pass_ + requests * drafted
+        passes = np.maximum((alone + one_pass * self.depths) * factors - base, 0.0)
+        return StepCosts(base, passes.astype(np.float64), one_pass, verified * float(factors[0]))
+
     def _verified(self, raw: Array) -> Array:
         """Drafts of a request that a step verifies, on average: shape (..., k_max + 1)."""
         drafts = np.zeros((*raw.shape[:-1], self.k_max + 1), np.float32)
@@ -209,3 +242,4 @@ def nearest(batch: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
 
 _LARGEST: Final = 2.0 ** (KNOTS - 1.001)
 _ONE: Final = np.ones(1, np.float32)
+_LEAST: Final = 1e-6  # seconds of a step, that is divided by

@@ -126,6 +126,18 @@ def test_whoever_is_best_comes_to_draft(
     assert found[best] > 0.8 * found.total(), found
 
 
+@pytest.mark.parametrize("count", [4, 16])
+def test_a_token_is_worth_verifying_if_it_brings_more_than_the_time_would(count: int) -> None:
+    engine, states = Engine({"draft": 0.3, "look": 0.85, "chain": 0.1}), requests(count)
+    used(engine, states, 1)
+    emitted, now = engine.emitted, engine.now
+    found = [engine.interval(states, explore=False).least for _ in range(50)]
+    per_second = (engine.emitted - emitted) / (engine.now - now)
+    assert np.mean([least or 0.0 for least in found]) == pytest.approx(
+        POSITION * per_second, rel=0.25
+    )
+
+
 def test_what_was_bad_is_found_to_have_become_good() -> None:
     engine, states = Engine({"draft": 0.3, "look": 0.6, "chain": 0.1}, (20e-3, 3e-3)), requests(4)
     assert used(engine, states)["draft"] == 0

@@ -34,6 +34,24 @@ def test_each_row_is_drafted_by_its_own_drafter() -> None:
     assert both.propose(rows, 0, 6) == [[], [], [], []]
 
 
+def test_every_drafter_is_told_what_is_worth_verifying() -> None:
+    told: dict[str, list[float | None]] = {"used": [], "consulted": [], "scored": []}
+
+    def telling(name: str) -> Scripted:
+        def propose(asks: Sequence[Ask]) -> list[list[int]]:
+            told[name] += [ask.least for ask in asks]
+            return [[7] for _ in asks]
+
+        return Scripted(propose)
+
+    three = pool(1.0, **{name: telling(name) for name in told})
+    three.consult("consulted", ["b"], 2, 0.3)
+    three.propose([("a", "used"), ("b", "consulted")], 2, 2, 0.3)
+    assert all(each and {*each} == {0.3} for each in told.values()), told
+    three.propose([("a", "used")], 2, 2)
+    assert told["used"][-1] is None
+
+
 def test_every_drafter_is_told_of_every_request() -> None:
     x, y = constant(1), constant(2)
     both = pool(x=x, y=y)

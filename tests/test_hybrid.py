@@ -22,7 +22,7 @@ from flyball.inference.hybrid_steps import HybridSteps
 from flyball.inference.requests import RequestState
 from flyball.inference.vllm.drafting import Drafting
 from flyball.inference.vllm.hybrid import START, Hybrid
-from flyball.policies.prices import compute_prices
+from flyball.policies.prices import Prices, compute_prices
 from test_drafting import new, step
 
 VOCABULARY, DEPTH = 50, 4
@@ -43,6 +43,12 @@ class Memory(Scripted):
 
 def scored(hybrid: Hybrid, request: str, accepted: int, times: int = 30) -> None:
     hybrid.learn([Score("draft", request, DEPTH, accepted, DEPTH)] * times)
+
+
+def costs(each: float = 0.0, run: float = 0.0, position: float = 0.0) -> Costs:
+    """Costs of passes that take as long as each other, and of a model that runs at all."""
+    passes = np.arange(9.0)
+    return Costs(run * (passes > 0.0) + each * passes, position)
 
 
 def test_what_the_model_would_yield_is_learned_of_each_request() -> None:
@@ -66,7 +72,7 @@ def test_whoever_promises_more_drafts_and_passes_have_to_pay() -> None:
 
     def model(good: float, passes: float, runs: bool = False) -> tuple[set[str], int]:
         promised = {"good": Promise(good, 4), "bad": Promise(1.0, 4)}
-        return hybrid.choose([*promised], promised, 4, 0, runs, Costs(passes=passes))
+        return hybrid.choose([*promised], promised, 4, 0, runs, costs(passes))
 
     assert model(1.0, 0.0) == ({"good"}, 4)
     assert model(3.9, 0.0) == (set(), 0)
@@ -75,7 +81,7 @@ def test_whoever_promises_more_drafts_and_passes_have_to_pay() -> None:
     assert model(1.0, 0.2) == (set(), 0)
     assert model(1.0, 0.2, runs=True) == ({"good"}, 4)
     # Whom the memory knows nothing of, it promises nothing.
-    chosen = hybrid.choose(["good", "bad"], {}, 4, 0, False, Costs(passes=0.01))
+    chosen = hybrid.choose(["good", "bad"], {}, 4, 0, False, costs(0.01))
     assert chosen == ({"good", "bad"}, 4)
 
 
@@ -84,8 +90,7 @@ def test_the_model_makes_as_many_passes_as_pay() -> None:
     for _ in range(200):  # three of four are accepted, position by position
         hybrid.learn([Score("draft", "a", 4, 3, 4)])
     found = [
-        hybrid.choose(["a"], {}, 8, 0, False, Costs(passes=x, position=x))[1]
-        for x in (0.0, 0.1, 0.2, 0.5)
+        hybrid.choose(["a"], {}, 8, 0, False, costs(x, position=x))[1] for x in (0.0, 0.1, 0.2, 0.5)
     ]
     assert found[0] == 8
     assert found == sorted(found, reverse=True)
@@ -95,16 +100,33 @@ def test_the_model_makes_as_many_passes_as_pay() -> None:
 
 def test_that_the_model_runs_at_all_has_to_pay_as_well() -> None:
     hybrid = Hybrid()
-    assert hybrid.choose(["a"], {}, 8, 0, False, Costs(0.1, 0.1))[1] > 1
-    assert hybrid.choose(["a"], {}, 8, 0, False, Costs(2.0, 0.1)) == (set(), 0)
+    assert hybrid.choose(["a"], {}, 8, 0, False, costs(0.1, 0.1, 0.1))[1] > 1
+    assert hybrid.choose(["a"], {}, 8, 0, False, costs(0.1, 2.0)) == (set(), 0)
+
+
+def test_what_the_model_has_to_read_first_has_to_pay() -> None:
+    hybrid = Hybrid()
+    dear = Costs(read=0.01)
+    assert hybrid.choose(["a", "b"], {}, 4, 0, False, dear, [4, 4000])[0] == {"a"}
+    assert hybrid.choose(["a", "b"], {}, 4, 0, False, Costs(), [4, 4000])[0] == {"a", "b"}
+
+
+def test_what_was_read_is_good_for_as_long_as_the_model_drafts_on_end() -> None:
+    reads, dear = [200], Costs(read=0.01)
+    alternating, steady = Hybrid(), Hybrid()
+    for i in range(60):
+        alternating.choose(["a"], {"a": Promise(8.0 * (i % 2), 8)}, 4, 0, False, Costs(), [0])
+        steady.choose(["a"], {}, 4, 0, False, Costs(), [0])
+    assert steady.choose(["a"], {}, 4, 0, False, dear, reads)[0] == {"a"}
+    assert alternating.choose(["a"], {}, 4, 0, False, dear, reads)[0] == set()
 
 
 def test_what_verifying_costs_counts_for_both() -> None:
     hybrid = Hybrid()
     scored(hybrid, "a", 2)
-    costs = Costs(position=0.1)
     for length, chosen in ((8, {"a"}), (2, set())):
-        assert hybrid.choose(["a"], {"a": Promise(1.2, length)}, 8, 0, False, costs)[0] == chosen
+        promised = {"a": Promise(1.2, length)}
+        assert hybrid.choose(["a"], promised, 8, 0, False, costs(position=0.1))[0] == chosen
 
 
 def drafting(memory: Scripted, names: dict[str, str], passes: float = 0.0) -> Drafting:
@@ -116,16 +138,14 @@ def drafting(memory: Scripted, names: dict[str, str], passes: float = 0.0) -> Dr
 
 def assigned(names: dict[str, str], passes: float, begin: bool = False) -> Any:
     output = step({}, dict.fromkeys(names, 1 + DEPTH), [new(r) for r in names] if begin else None)
-    setattr(
-        output, ASSIGNMENT, Assignment(names, {r: Owner() for r in names}, Costs(passes=passes))
-    )
+    setattr(output, ASSIGNMENT, Assignment(names, {r: Owner() for r in names}, costs(passes)))
     return output
 
 
 def drafted(made: Drafting, names: dict[str, str], depth: int = 3) -> tuple[bool, Any]:
     """Whether the model is run, and everybody's drafts; the model's are nines."""
     rows, none = [*names], np.zeros(len(names), bool)
-    made.weigh(rows, none, depth)
+    made.weigh(rows, none, depth, [4] * len(rows), [1] * len(rows))
     wanted = made.wants_model(rows, none)
     own = torch.full((len(rows), made.passes_of_model(depth) if wanted else 0), 9)
     drafts = made.fill_in(rows, none, own, depth)
@@ -211,19 +231,36 @@ def test_what_running_the_model_costs_beside_its_passes_is_learned() -> None:
     rng = np.random.default_rng(0)
     for i in range(400):
         ran = i % 3 == 0
-        steps.add(16, 2 * ran, (4e-3 if ran else 1e-3) + rng.normal(0.0, 2e-3))
+        noise = rng.normal(0.0, 2e-3)
+        steps.add(16, 2 * ran, 0, (4e-3 if ran else 1e-3) + noise, 1e-4, 1e-5)
     assert steps.run(16) == pytest.approx(3e-3, abs=1.2e-3)
     assert steps.usual(16)[1] == pytest.approx(1e-3, abs=0.8e-3)
     assert steps.run(4) == 0.0
-    steps.add(16, 2, 5.0)  # a pause of the machine's
+    steps.add(16, 2, 0, 5.0, 1e-4, 1e-5)  # a pause of the machine's
     assert steps.run(16) < 6e-3
+
+
+def test_what_the_model_takes_to_read_is_learned_by_the_token() -> None:
+    steps = HybridSteps(6)
+    rng = np.random.default_rng(0)
+    steps.add(16, 2, 100, 0.0, 1e-4, 2e-5)
+    assert steps.token == pytest.approx(2e-5, rel=0.2)  # the guess
+    for _ in range(400):
+        read = int(rng.integers(20, 1000))
+        steps.add(16, 2, read, 3e-3 + 5e-5 * read + rng.normal(0.0, 3e-3), 1e-4, 2e-5)
+        steps.add(16, 0, 0, rng.normal(0.0, 3e-3), 1e-4, 2e-5)
+    assert steps.token == pytest.approx(5e-5, rel=0.15)
+    assert steps.run(16) == pytest.approx(3e-3, abs=2e-3)
+    assert steps.usual(16)[1] == pytest.approx(0.5 * (3e-3 + 5e-5 * 500), rel=0.5)
+    steps.add(16, 2, 10, 5.0, 1e-4, 2e-5)  # a pause of the machine's
+    assert steps.token < 1e-4
 
 
 def test_what_passes_add_is_told_of_a_step() -> None:
     times = DrafterTimes(6, [15e-3, 0.5e-3, 1e-3, 0.25e-3, 0.1e-3, 0.0, 0.25e-3])
-    costs = times.costs(4)
-    assert costs.passes == pytest.approx(2.0 / 17.0, rel=1e-3)
-    assert costs.position == pytest.approx(0.25 / 17.0, rel=1e-3)
+    told = times.costs(4, 0.0, Prices(second=1.0))
+    assert told.of_passes(3) == pytest.approx([2.0 / 17.0, 4.0 / 17.0, 6.0 / 17.0], rel=1e-3)
+    assert told.position == pytest.approx(0.25 / 17.0, rel=1e-3)
 
 
 @pytest.mark.parametrize("best", ["draft", "suffix"])

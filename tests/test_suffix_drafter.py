@@ -115,7 +115,7 @@ def test_one_tenants_verdicts_do_not_move_anothers_estimates(drafter):
 
 def drafted_survival(drafter, owner):
     drafter.begin("probe", TEXT[:20], owner)
-    found = drafter.draft(Ask("probe", 4), threshold=1e-6).survival
+    found = drafter.draft(Ask("probe", 4, 1e-6)).survival
     forget(drafter, "probe", owner)
     return found
 
@@ -143,11 +143,11 @@ def test_the_most_frequent_continuation_is_drafted(drafter):
 def test_survival_falls_and_bounds_the_draft(drafter):
     remember(drafter, TEXT)
     drafter.begin("now", TEXT[:3], A)
-    whole = drafter.draft(Ask("now", 20), threshold=1e-9)
+    whole = drafter.draft(Ask("now", 20, 1e-9))
     assert len(whole.tokens) == 20
     assert all(0 < b <= a <= 1 for a, b in zip(whole.survival, whole.survival[1:], strict=False))
     for threshold in (0.05, 0.2, 0.5, 0.9):
-        found = drafter.draft(Ask("now", 20), threshold)
+        found = drafter.draft(Ask("now", 20, threshold))
         assert found.tokens == whole.tokens[: sum(s >= threshold for s in whole.survival)]
 
 
@@ -169,7 +169,7 @@ def test_rejections_shorten_a_requests_drafts_and_acceptance_lengthens_them(draf
             drafter.extend("r", [TEXT[start]] if emitted else [9000])
             drafter.extend("r", TEXT[start : start + 6])
             start += 6
-        found = drafter.draft(Ask("r", 4), threshold=1e-9).survival[3]
+        found = drafter.draft(Ask("r", 4, 1e-9)).survival[3]
         forget(drafter, "r")
         return found
 

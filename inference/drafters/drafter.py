@@ -14,10 +14,13 @@ class Ask:
     Attributes:
         request: which request's.
         depth: at most so many tokens, at least 1.
+        least: P(a token and all before it are accepted) below which verifying it does not pay;
+            None where nobody says, and the drafter has one of its own if it knows such chances.
     """
 
     request: str
     depth: int
+    least: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+import numpy as np
+
+from ...policies.transition import Floats
 from .drafter import Owner
 from .pool import DrafterState
 from .scoring import Score
@@ -25,14 +28,20 @@ class Costs:
     """What is added to a step, over the seconds that one without drafts takes.
 
     Attributes:
-        run: by vLLM's draft model, beside its passes: it reads what the step verified, and missed.
-        passes: by each of its passes.
+        passes: by vLLM's draft model, by the number of its passes, shape (at least 1,). What is
+            not told costs nothing more.
         position: by each draft that is verified.
+        read: by each token that the draft model reads first, of what the step ran and it missed.
     """
 
-    run: float = 0.0
-    passes: float = 0.0
+    passes: Floats = field(default_factory=lambda: np.zeros(1))
     position: float = 0.0
+    read: float = 0.0
+
+    def of_passes(self, most: int) -> Floats:
+        """Of 1, 2 and so on to so many passes, shape (most,)."""
+        found: Floats = self.passes[np.minimum(np.arange(1, most + 1), len(self.passes) - 1)]
+        return found
 
 
 @dataclass(slots=True)
@@ -43,11 +52,14 @@ class Assignment:
         drafters: of each request in the step.
         owners: of requests that are new in it.
         costs: what drafting and verifying add to the step.
+        least: chance from which on a drafted token is worth verifying; None where that was not
+            decided, and drafters go by their own.
     """
 
     drafters: dict[str, str] = field(default_factory=dict)
     owners: dict[str, Owner] = field(default_factory=dict)
     costs: Costs = field(default_factory=Costs)
+    least: float | None = None
 
 
 @dataclass(slots=True)
@@ -61,6 +73,7 @@ class Drafted:
         states: of the drafters.
         asked: how many tokens that drafter was asked for, as far as they could be verified.
         passes: of vLLM's draft model in the step; None where that is not known.
+        read: tokens that it read before them in a step of the hybrid's, prompts among them.
         modelled: requests that it drafted for in them.
         spent: of the others that drafted in it, requests and seconds, by name.
     """
@@ -70,5 +83,6 @@ class Drafted:
     states: dict[str, DrafterState] = field(default_factory=dict)
     asked: dict[str, int] = field(default_factory=dict)
     passes: int | None = None
+    read: int = 0
     modelled: int = 0
     spent: dict[str, tuple[int, float]] = field(default_factory=dict)

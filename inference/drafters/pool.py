@@ -103,7 +103,9 @@ class DrafterPool:
         for member in self._members.values():
             member.end(request)
 
-    def consult(self, name: str, requests: Iterable[str], depth: int) -> dict[str, Promise]:
+    def consult(
+        self, name: str, requests: Iterable[str], depth: int, least: float | None = None
+    ) -> dict[str, Promise]:
         """Have a drafter draft in this step, before it is known who drafts.
 
         The drafts are scored, whether they are used or not, and kept for ``propose``.
@@ -112,12 +114,13 @@ class DrafterPool:
             name: the drafter's.
             requests: for which.
             depth: most tokens per draft, at least 1.
+            least: chance from which on a token is worth verifying; None leaves it to the drafter.
 
         Returns:
             What its draft promises, of each request that it has one for.
         """
         member = self._members[name]
-        asks = [Ask(request, depth) for request in requests if member.knows(request)]
+        asks = [Ask(request, depth, least) for request in requests if member.knows(request)]
         started = time.perf_counter()
         for ask, draft in zip(asks, member.propose(asks), strict=True):
             self._consulted[name, ask.request] = draft
@@ -132,7 +135,13 @@ class DrafterPool:
         if request in self._requests and not self._scorer.awaits(request, name):
             self._scorer.add(request, name, draft, asked)
 
-    def propose(self, rows: Sequence[tuple[str, str]], depth: int, scored: int) -> list[list[int]]:
+    def propose(
+        self,
+        rows: Sequence[tuple[str, str]],
+        depth: int,
+        scored: int,
+        least: float | None = None,
+    ) -> list[list[int]]:
         """Draft, and ask cheap drafters for drafts that are only scored.
 
         What ``consult`` had drafted for a row's drafter is taken as it is.
@@ -141,6 +150,7 @@ class DrafterPool:
             rows: requests and the drafter of each; one that is not of this pool drafts nothing.
             depth: most tokens per draft; 0 for none.
             scored: most tokens of a draft that is only scored, at least 1.
+            least: chance from which on a token is worth verifying; None leaves it to the drafters.
 
         Returns:
             As many drafts as rows, each of 0 to ``depth`` tokens.
@@ -153,12 +163,12 @@ class DrafterPool:
             places = [i for i in places if self._is_asked(name, rows[i][0])]
             if not places:
                 continue
-            asks = [Ask(rows[i][0], depth) for i in places]
+            asks = [Ask(rows[i][0], depth, least) for i in places]
             started = time.perf_counter()
             for i, draft in zip(places, member.propose(asks), strict=True):
                 drafts[i] = draft
             self._count(name, len(asks), time.perf_counter() - started)
-        self._ask_for_nothing(rows, scored)
+        self._ask_for_nothing(rows, scored, least)
         self._consulted.clear()
         return drafts
 
@@ -184,7 +194,9 @@ class DrafterPool:
             if not member.out:
                 member.close()
 
-    def _ask_for_nothing(self, rows: Sequence[tuple[str, str]], depth: int) -> None:
+    def _ask_for_nothing(
+        self, rows: Sequence[tuple[str, str]], depth: int, least: float | None
+    ) -> None:
         """Have drafts made where another's are used, as far as time allows."""
         left = self._budget
         for name, member in self._members.items():
@@ -193,7 +205,7 @@ class DrafterPool:
                 continue
             if member.out or left <= 0.0:
                 continue
-            asks = [Ask(request, depth) for request, drafter in rows if drafter != name]
+            asks = [Ask(request, depth, least) for request, drafter in rows if drafter != name]
             asks = [
                 ask
                 for ask in asks

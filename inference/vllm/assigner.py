@@ -58,10 +58,14 @@ class Assigner:
         assignment = Assignment()
         chosen = chooser.choose([*states.values()])
         records = self._governor.drafters
-        tried = chooser.choice.tried if chooser.choice is not None else ""
-        times = self._governor.deciding.times
-        if times is not None and HYBRID in chosen:
-            assignment.costs = times.costs(len(flight.requests))
+        choice = chooser.choice
+        tried = choice.tried if choice is not None else ""
+        assignment.least = choice.least if choice is not None else None
+        deciding = self._governor.deciding
+        if deciding.times is not None and flight.requests and HYBRID in chosen:
+            prices = deciding.prices(self._governor.book.orders)
+            requests = len(flight.requests)
+            assignment.costs = deciding.times.costs(requests, flight.mean_context, prices)
         for (request_id, state), name in zip(states.items(), chosen, strict=True):
             assignment.drafters[request_id] = state.drafter = name
             records[name].assigned += 1
@@ -91,7 +95,7 @@ class Assigner:
             return None
         lengths = {request_id: length for request_id, (_, length) in drafted.verified.items()}
         flight.correct([lengths.get(request_id, 0) for request_id in flight.requests])
-        flight.passes, flight.spent = drafted.passes, drafted.spent
+        flight.passes, flight.read, flight.spent = drafted.passes, drafted.read, drafted.spent
         if drafted.passes is not None:
             flight.drafting = drafted.modelled
         self._record(drafted, flight, output, result)

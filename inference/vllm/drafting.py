@@ -23,6 +23,8 @@ from .emitted import Emitted
 from .hybrid import Hybrid
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     import numpy.typing as npt
     import torch
@@ -75,10 +77,12 @@ class Drafting:
         self._assigned: dict[str, str] = {}
         self._hybrid = Hybrid()
         self._costs = Costs()
+        self._least: float | None = None
         self._weighed: dict[str, str] = {}  # who drafts for requests of the hybrid in this step
         self._passes = 0  # of the model in it, at most, unless requests have it alone
         # Of each request, whose draft it has and how long that is; None: as vLLM has it.
         self._drafted: dict[str, tuple[str, int]] | None = {}
+        self._read = 0  # tokens that it read before, not told yet
         self._modelled = 0  # requests that the model drafted for, not told yet
         self._asked = 0  # tokens of each draft that was asked for last
         self._scheduled: dict[str, int] = {}  # drafts scheduled of rows that were cut short
@@ -115,6 +119,7 @@ class Drafting:
         if not output.total_num_scheduled_tokens:
             return output
         self._assigned, self._costs = assignment.drafters, assignment.costs
+        self._least = assignment.least
         scheduled = {r: len(t) for r, t in output.scheduled_spec_decode_tokens.items()}
         drafted, self._drafted = self._drafted, self._kept(output)
         if drafted is None:
@@ -139,25 +144,40 @@ class Drafting:
         for request, drafts in self._scheduled.items():
             requests[request].prev_num_draft_len = drafts
 
-    def weigh(self, requests: list[str], discarded: npt.NDArray[np.bool_], depth: int) -> None:
+    def weigh(
+        self,
+        requests: list[str],
+        discarded: npt.NDArray[np.bool_],
+        depth: int,
+        computed: Sequence[int],
+        scheduled: Sequence[int],
+    ) -> None:
         """Decide who drafts at the end of this step for requests of the hybrid, and how deep.
 
         Args:
             requests: of the rows.
             discarded: whether a row's prompt is still under way, shape (rows,).
             depth: that is drafted.
+            computed: where the step began in each row.
+            scheduled: tokens of each that it ran.
         """
-        self._weighed, self._passes = {}, depth
+        self._weighed, self._passes, self._read = {}, depth, 0
         rows = self._rows(requests, discarded)
         own = [request for request, name in rows if name == HYBRID]
         if not own or not depth:
             return
         self._take_in(wait=True)
-        promised = self.pool.consult(SUFFIX, own, depth)
+        promised = self.pool.consult(SUFFIX, own, depth, self._least)
         runs = any(name == DRAFT for _, name in rows)
         others = len(rows) - len(own)
-        model, self._passes = self._hybrid.choose(own, promised, depth, others, runs, self._costs)
+        missed = dict(zip(requests, map(self._missed, requests, computed), strict=True))
+        ran = dict(zip(requests, scheduled, strict=True))
+        reads = [missed[request] + ran[request] for request in own]
+        model, self._passes = self._hybrid.choose(
+            own, promised, depth, others, runs, self._costs, reads
+        )
         self._weighed = {request: DRAFT if request in model else SUFFIX for request in own}
+        self._read = sum(scheduled) + sum(missed[r] for r in model) if model else 0
 
     def wants_model(self, requests: list[str], discarded: npt.NDArray[np.bool_]) -> bool:
         """Whether any row is to have drafts of vLLM's own drafter."""
@@ -221,7 +241,7 @@ class Drafting:
         # Nothing waits for the device on account of drafts that are only scored: those are made of
         # what has arrived, and held to what follows that.
         self._take_in(wait=depth > 0 and any(name not in (DRAFT, NONE) for _, name in rows))
-        drafts = self.pool.propose(rows, depth, self._depth)
+        drafts = self.pool.propose(rows, depth, self._depth, self._least)
         self._asked = depth
         full = len(own[0]) if len(own) else 0
         self._drafted = (self._drafted or {}) | {
@@ -264,9 +284,15 @@ class Drafting:
         told.scores += self.pool.scores()
         told.states = self.pool.states()
         told.passes, self.passes = self.passes, None
+        told.read, self._read = self._read, 0
         told.modelled, self._modelled = self._modelled, 0
         told.spent = self.pool.spent()
         return told
+
+    def _missed(self, request: str, computed: int) -> int:
+        """Tokens before a step that the model has not read of a request."""
+        behind = self.cache.behind(request)
+        return 0 if behind is None else max(computed - behind, 0)
 
     def _verifiable(self, drafted: int, scheduled: int) -> int:
         """Tokens of a draft that would have been verified, had there been as many as asked for."""

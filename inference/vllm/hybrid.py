@@ -37,6 +37,12 @@ START: Final = 0.6
 
 _START_WEIGHT: Final = 10.0
 
+SPELLS: Final = 0.99
+"""Weight of the past per step in how long the model drafts for a request on end."""
+
+_SPELL: Final = 4.0  # steps that it is taken to be at first,
+_SPELLS: Final = 4.0  # which weighs as much as so many
+
 
 class Hybrid:
     """Weighs a memory's drafts against a model's."""
@@ -44,6 +50,8 @@ class Hybrid:
     def __init__(self) -> None:
         self._all = (_START_WEIGHT, START * _START_WEIGHT)  # tried, accepted
         self._own: dict[str, tuple[float, float]] = {}
+        self._having: set[str] = set()  # for whom the model drafted last
+        self._uses = self._begun = 0.0  # drafts of it, and those whose request had none before
 
     def learn(self, scores: Iterable[Score]) -> None:
         """Take in how the model's drafts fared; those of others are passed over."""
@@ -72,6 +80,7 @@ class Hybrid:
         others: int,
         runs: bool,
         costs: Costs,
+        reads: Sequence[int] = (),
     ) -> tuple[set[str], int]:
         """Requests that the model is to draft for, and in how many passes.
 
@@ -82,6 +91,7 @@ class Hybrid:
             others: requests in the step that are none of these.
             runs: whether the model makes that many passes in any case, for others.
             costs: what drafting and verifying add to a step.
+            reads: tokens of each that the model has to read first; none where nothing is said.
         """
         nothing = Promise(0.0, 0)
         promises = [promised.get(request, nothing) for request in requests]
@@ -89,15 +99,27 @@ class Hybrid:
         each = costs.position * tokens  # tokens that the step would yield in the time
         memory = np.array([promise.tokens - each * promise.length for promise in promises])
         counts = np.arange(1, depth + 1)
-        model = np.array([self.rate(request) for request in requests])[:, None] ** counts
-        gains = model.cumsum(axis=1) - each * counts - memory[:, None]
+        rates = np.array([self.rate(request) for request in requests])[:, None]
+        reading = np.array(reads or [0] * len(requests)) * (costs.read * tokens / self._spell())
+        gains = (rates**counts).cumsum(axis=1) - each * counts - (memory + reading)[:, None]
         worth = np.maximum(gains, 0.0).sum(axis=0)
         if not runs:
-            worth -= tokens * (costs.run + costs.passes * counts)
+            worth -= tokens * costs.of_passes(depth)
         count = depth if runs else int(worth.argmax()) + 1
-        if worth[count - 1] <= 0.0:
-            return set(), depth if runs else 0
-        return {r for r, gain in zip(requests, gains[:, count - 1], strict=True) if gain > 0}, count
+        chosen = gains[:, count - 1] > 0.0 if worth[count - 1] > 0.0 else np.zeros(len(gains), bool)
+        model = {request for request, has in zip(requests, chosen.tolist(), strict=True) if has}
+        self._follow(model)
+        return model, count if runs or model else 0
+
+    def _follow(self, model: set[str]) -> None:
+        """Count in how many steps on end the model drafts for a request."""
+        self._uses = SPELLS * self._uses + len(model)
+        self._begun = SPELLS * self._begun + len(model - self._having)
+        self._having = model
+
+    def _spell(self) -> float:
+        """Steps that what the model reads of a request is good for."""
+        return max((self._uses + _SPELL * _SPELLS) / (self._begun + _SPELLS), 1.0)
 
 
 def _added(

@@ -60,7 +60,9 @@ class DraftingRunner(_Base):
         drafting, (rows, discarded) = self.drafting, self._batch()
         depth: int = scheduler_output.num_spec_tokens_to_schedule
         own: Any
-        self._ours(lambda: drafting.weigh(rows, discarded, depth), None)
+        scheduled = [scheduler_output.num_scheduled_tokens[row] for row in rows]
+        computed = self._computed()
+        self._ours(lambda: drafting.weigh(rows, discarded, depth, computed, scheduled), None)
         if self._ours(lambda: drafting.skips_model(rows, depth), False):
             own = self._leave_out(sampled_token_ids)
             drafting.passes = 0

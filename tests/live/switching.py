@@ -112,8 +112,8 @@ class Telling(SuffixDrafter):
         super().__init__(Memory(folder=folder, tokenizer="the target's"))
         self.counts: dict[str, int] = {}
 
-    def draft(self, ask: Ask, threshold: float | None = None) -> Draft:
-        drafted = super().draft(ask, threshold)
+    def draft(self, ask: Ask) -> Draft:
+        drafted = super().draft(ask)
         request = self._requests[ask.request]
         sources = request.used[: len(drafted.tokens), 0]  # 0 is the request itself
         stored = self.counts.get(request.tenant, 0) + int((sources > 0).sum())

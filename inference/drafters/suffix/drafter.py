@@ -74,8 +74,8 @@ class SuffixDrafter(Drafter):
     and from how this request's drafts did so far.
 
     Attributes:
-        threshold: a draft ends before its survival falls below this; what verifying a token costs
-            over what an emitted one is worth.
+        threshold: a draft ends before its survival falls below this, where whoever asks says
+            nothing; what verifying a token costs over what an emitted one is worth.
     """
 
     name = "suffix"
@@ -134,12 +134,8 @@ class SuffixDrafter(Drafter):
         """
         return [self.draft(ask).tokens for ask in asks]
 
-    def draft(self, ask: Ask, threshold: float | None = None) -> Draft:
+    def draft(self, ask: Ask) -> Draft:
         """Draft for one request, and say how likely it is.
-
-        Args:
-            ask: for which, and how many at most.
-            threshold: survival to stop at, instead of the drafter's.
 
         Raises:
             KeyError: if there is no such request.
@@ -157,7 +153,7 @@ class SuffixDrafter(Drafter):
             trust.right,
             trust.chance,
             (HISTORY_PRIOR + running.rejected) / (HISTORY_PRIOR + running.expected),
-            self.threshold if threshold is None else threshold,
+            self.threshold if ask.least is None else ask.least,
             self._tokens[: matches.depth],
             self._survival,
             running.cells,
