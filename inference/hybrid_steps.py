@@ -32,6 +32,9 @@ class HybridSteps:
 
     Args:
         k_max: greatest depth.
+
+    Attributes:
+        token: seconds that the model takes to read a token.
     """
 
     def __init__(self, k_max: int) -> None:
@@ -41,7 +44,7 @@ class HybridSteps:
         self._reads = np.zeros(KNOTS)
         self._beyond = np.zeros((2, KNOTS))  # without the model, with it, besides reading
         self._sums: Floats = np.zeros(5)  # of 1, x, x^2, y, x y: tokens read, seconds beyond
-        self._token = 0.0
+        self.token = 0.0
 
     def add(
         self, requests: int, passes: int, read: int, beyond: float, prompt: float, guess: float
@@ -67,14 +70,9 @@ class HybridSteps:
         n, x, xx, y, xy = self._sums.tolist()
         spread, product = (xx - x * x / n, xy - x * y / n) if n else (0.0, 0.0)
         slope = (product + _PRIOR * guess) / (spread + _PRIOR)
-        self._token = min(max(slope, 0.0), prompt)
-        left = beyond - self._token * read - self._beyond[ran, at]
+        self.token = min(max(slope, 0.0), prompt)
+        left = beyond - self.token * read - self._beyond[ran, at]
         self._beyond[ran, at] += _SLOW_MOVE * min(max(left, -_MOST), _MOST)
-
-    @property
-    def token(self) -> float:
-        """Seconds that the model takes to read a token."""
-        return self._token
 
     def run(self, requests: int) -> float:
         """Seconds that a step takes longer if the model runs, beside reading and its passes."""
@@ -84,5 +82,5 @@ class HybridSteps:
     def usual(self, requests: int) -> tuple[float, float]:
         """Passes per step on average, and seconds beside them."""
         at = nearest(np.array(requests))
-        beside = self._runs[at] * self.run(requests) + self._token * self._reads[at]
+        beside = self._runs[at] * self.run(requests) + self.token * self._reads[at]
         return float(self._passes[at]), float(beside)

@@ -179,8 +179,8 @@ class Structure:
         alone = one + requests * (request + cached * context)
         base = max(alone * float(factors[0]), _LEAST)
         one_pass = pass_ + requests * drafted
-        passes = np.maximum((alone + one_pass * self.depths) * factors - base, 0.0)
-        return StepCosts(base, passes.astype(np.float64), one_pass, verified * float(factors[0]))
+        passes: Floats = np.maximum((alone + one_pass * self.depths) * factors - base, 0.0)
+        return StepCosts(base, passes, one_pass, verified * float(factors[0]))
 
     def _verified(self, raw: Array) -> Array:
         """Drafts of a request that a step verifies, on average: shape (..., k_max + 1)."""

@@ -128,9 +128,8 @@ def test_for_the_hybrid_the_model_makes_as_many_passes_as_pay(
     drafts = runner.drafts if isinstance(runner.drafts, list) else runner.drafts.tolist()
     assert drafts == [[9] * passes + [0] * (2 - passes if overlapping else 0)] * 2
     assert (told.passes, told.modelled) == (max(passes, 1), 2 if passes else 0)
-    run(
-        runner, both | {"b": "draft"}, costs=Costs(2.0 * np.arange(9.0))
-    )  # which has it in any case
+    # Who asks for the model has it in any case.
+    run(runner, both | {"b": "draft"}, costs=Costs(2.0 * np.arange(9.0)))
     assert runner.passes[-1] == 2
 
 

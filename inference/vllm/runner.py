@@ -60,9 +60,7 @@ class DraftingRunner(_Base):
         drafting, (rows, discarded) = self.drafting, self._batch()
         depth: int = scheduler_output.num_spec_tokens_to_schedule
         own: Any
-        scheduled = [scheduler_output.num_scheduled_tokens[row] for row in rows]
-        computed = self._computed()
-        self._ours(lambda: drafting.weigh(rows, discarded, depth, computed, scheduled), None)
+        self._ours(lambda: self._weigh(scheduler_output), None)
         if self._ours(lambda: drafting.skips_model(rows, depth), False):
             own = self._leave_out(sampled_token_ids)
             drafting.passes = 0
@@ -82,6 +80,13 @@ class DraftingRunner(_Base):
             )
         drafts = self._ours(lambda: drafting.fill_in(rows, discarded, own, depth), None)
         return drafting.as_scheduled(own, depth) if drafts is None else drafts
+
+    def _weigh(self, output: SchedulerOutput) -> None:
+        """Decide who drafts for requests of the hybrid, and how deep."""
+        rows, discarded = self._batch()
+        scheduled = [output.num_scheduled_tokens[row] for row in rows]
+        depth = output.num_spec_tokens_to_schedule
+        self.drafting.weigh(rows, discarded, depth, self._computed(), scheduled)
 
     def _leave_out(self, sampled_token_ids: Any) -> torch.Tensor:
         """A step without the draft model: no drafts of it, shape (rows, 0)."""
