@@ -14,11 +14,13 @@ from flyball.benchmarks.plan.running import Job, run_job
 from flyball.benchmarks.plan.scenes import (
     GENERATED,
     TRACE,
+    TRACE_BLIND,
     generated_scene,
     trace_scene,
     unseen_scene,
 )
 from flyball.benchmarks.plan.tally import Tally, tallies
+from flyball.inference.agents.replay.recorded import TERMINATE
 from flyball.inference.agents.replay.trace import read_plan_trace
 from flyball.policies.plan.catalogue import make_plan_policy
 from hypothesis import given
@@ -133,6 +135,7 @@ def test_comparisons_at_equal_latency_find_what_is_known():
             "unnecessary_vs_fixed6": 0.5 / 1.5,
             "dollars_vs_best_fixed": at_best / 2.0,
             "dollars_vs_fixed6_at_best": at_best / 2.5,
+            "unnecessary_vs_fixed6_at_best": (at_best - 1.0) / 1.5,
             "dollars_vs_dsp": (1.5 - 0.5 * 0.1 / 0.3) / 1.5,
             "dollars_vs_oracle": 1.25,
             "judge_vs_fixed6": 0.5,
@@ -163,12 +166,28 @@ def test_runs_of_a_trace_are_told_apart_by_whether_their_task_was_met(tmp_path):
 def test_cancelled_calls_can_be_charged_in_full(tmp_path):
     runs = read_plan_trace(write_trace(tmp_path / "t.jsonl", generated_runs()))
     rows = [
-        run_job(Job(trace_scene(runs, 0, 0, whole), Arm(FIXED, FIXED_6))) for whole in (False, True)
+        run_job(Job(trace_scene(runs, 0, 0, whole=whole), Arm(FIXED, FIXED_6)))
+        for whole in (False, True)
     ]
     used, whole = (r.column("dollars") for r in rows)
     assert (whole >= used).all()
     assert whole.sum() > 1.05 * used.sum()
     assert (rows[0].column("seconds") == rows[1].column("seconds")).all()
+
+
+def test_fixed_numbers_of_steps_can_be_blind_to_what_a_says(tmp_path):
+    runs = read_plan_trace(write_trace(tmp_path / "t.jsonl", generated_runs()))
+    assert any(step.a_action == TERMINATE and not step.match for run in runs for step in run.steps)
+    whole, blind = trace_scene(runs, 0, 0, whole=True), trace_scene(runs, 0, 0, blind=True)
+    assert blind.name == TRACE_BLIND
+    for arm in (Arm(FIXED, FIXED_6), Arm(WINDOW, "fixed:4")):
+        less, more = (run_job(Job(scene, arm)) for scene in (whole, blind))
+        assert more.column("dollars").sum() > 1.05 * less.column("dollars").sum()
+        assert (more.column("identical") == 1.0).all()
+        assert more.column("seconds") == pytest.approx(less.column("seconds"))
+    for arm in (Arm(FIXED, OFF), Arm(OURS, "survival", 1.0)):
+        less, more = (run_job(Job(scene, arm)) for scene in (whole, blind))
+        assert (more.column("dollars") == less.column("dollars")).all()
 
 
 def test_tasks_of_the_unseen_scene_hardly_ever_come_back():

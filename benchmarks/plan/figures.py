@@ -4,7 +4,8 @@ Of the trace's runs where there is a trace, else of generated tasks; of these wi
 where there are both; with ``_calls_N`` where three generated tasks share N calls at a time; with
 ``_unseen`` of generated tasks that do not come back; with ``_trace_first`` and ``_trace_again`` of
 the trace's runs of tasks not met before, and met before; with ``_trace_whole`` where cancelled
-calls are charged in full. All policies learn from the same tasks, DSP as many times as any. Latency
+calls are charged in full; with ``_trace_blind`` where, moreover, fixed numbers of steps run on
+after A's own TERMINATE. All policies learn from the same tasks, DSP as many times as any. Latency
 and dollars are over those of the target agent alone under the same conditions; at equal latency,
 each family by its whole curve. ``_low`` and ``_high``: bootstrap over tasks, all runs of a task
 together.
@@ -13,7 +14,8 @@ dollars_vs_fixed6: dollars of ours over those of rounds of six steps, at the lat
 unnecessary_vs_fixed6: the same of unnecessary dollars: what is spent beyond the committed steps'.
 dollars_vs_best_fixed: the same against the best fixed k, in rounds or in a rolling window: the
     cheapest of those that are within 5 % of the fastest.
-dollars_vs_fixed6_at_best: dollars of ours at the latency of the best fixed k, over fixed six's.
+dollars_vs_fixed6_at_best, unnecessary_vs_fixed6_at_best: dollars and unnecessary dollars of ours at
+    the latency of the best fixed k, over fixed six's.
 dollars_vs_dsp: the greatest ratio over DSP's whole curve, each point at its latency.
 dollars_vs_oracle: ours at the least latency of the oracle, over its.
 judge_vs_fixed6: dollars over fixed six's, at its latency, of who knows whether a proposal will
@@ -82,13 +84,15 @@ def _comparison(tally: Tally, weights: Floats | None) -> dict[str, float]:
     fixed = np.concatenate([tally.points(name, weights) for name in (FIXED, WINDOW)])
     six = tally.point(next(arm for arm in tally.sums if arm.spec == FIXED_6), weights)
     best = fixed[cheapest_of_the_fastest(fixed)]
-    at_six = cost_at(ours, six[0])
+    at_six, at_best = cost_at(ours, six[0]), cost_at(ours, best[0])
+    unnecessary = max(six[1] - 1.0, 1e-9)
     fastest = min(six[0], best[0], curves[DSP][0, 0])
     return {
         "dollars_vs_fixed6": at_six / six[1],
-        "unnecessary_vs_fixed6": (at_six - 1.0) / max(six[1] - 1.0, 1e-9),
-        "dollars_vs_best_fixed": cost_at(ours, best[0]) / best[1],
-        "dollars_vs_fixed6_at_best": cost_at(ours, best[0]) / six[1],
+        "unnecessary_vs_fixed6": (at_six - 1.0) / unnecessary,
+        "dollars_vs_best_fixed": at_best / best[1],
+        "dollars_vs_fixed6_at_best": at_best / six[1],
+        "unnecessary_vs_fixed6_at_best": (at_best - 1.0) / unnecessary,
         "dollars_vs_dsp": max(cost_at(ours, latency) / cost for latency, cost in curves[DSP]),
         "dollars_vs_oracle": cost_at(ours, curves[ORACLE][0, 0]) / curves[ORACLE][0, 1],
         "judge_vs_fixed6": cost_at(curves[JUDGE], six[0]) / six[1],

@@ -63,6 +63,7 @@ def _jobs(options: PlanOptions) -> list[Job]:
         if runs:
             whole.append(trace_scene(runs, learned, seed))
             less.append((trace_scene(runs, learned, seed, whole=True), math.inf))
+            less.append((trace_scene(runs, learned, seed, blind=True), math.inf))
         if seed in options.fewer_seeds:
             less += [(generated, limit) for limit in options.sized_limits]
             less.append((unseen_scene(learned, counted, seed), math.inf))

@@ -21,7 +21,7 @@ from ...policies.plan.catalogue import make_plan_policy
 from ...policies.plan.policy import PlanPolicy
 from ...policies.plan.state import Ahead, PlanState
 from ...policies.transition import Floats
-from .arms import Arm
+from .arms import FIXED, WINDOW, Arm
 from .scenes import Scene
 
 AT_ONCE: Final = 3
@@ -124,6 +124,7 @@ def run_job(job: Job) -> Rows:
         at_once=1 if math.isinf(job.limit) else AT_ONCE,
         foresight=foresight,
         whole=job.scene.whole,
+        blind=job.scene.blind and job.arm.family in {FIXED, WINDOW},
     )
     met: set[str] = set()
     rows = []

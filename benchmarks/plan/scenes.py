@@ -7,10 +7,9 @@ of other templates; of a generated stream, what follows its beginning.
 A replay does as the logs of the trace show that its system did: nothing is proposed after A's own
 TERMINATE (no run wasted a call beyond one, in rounds that had room for it), A goes on past the end
 where it does not say so, and a cancelled call is charged for what it had used (tokens are logged of
-some, the second request's prompt only of those that got so far). With cancelled calls charged in
-full, and A going on after its own TERMINATE up to the recorded end, fixed 2, 4 and 6 would cost
-1.57, 2.32 and 2.67 times sequential, at the same .77, .70 and .67 of its time, where here they cost
-1.40, 1.65 and 1.78. ``TRACE_WHOLE`` is the trace with cancelled calls charged in full.
+some, the second request's prompt only of those that got so far). ``TRACE_WHOLE`` is the trace with
+cancelled calls charged in full. In ``TRACE_BLIND``, moreover, what runs ahead a fixed number of
+steps does not look at what A says and goes on after its TERMINATE, up to the recorded end.
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ from ...inference.agents.replay.trace import TraceRun, recorded_tasks
 
 TRACE: Final = "trace"
 TRACE_WHOLE: Final = "trace_whole"
+TRACE_BLIND: Final = "trace_blind"
 GENERATED: Final = "generated"
 UNSEEN: Final = "unseen"
 
@@ -39,12 +39,13 @@ class Scene:
     """Tasks to be run.
 
     Attributes:
-        name: ``TRACE``, ``TRACE_WHOLE``, ``GENERATED`` or ``UNSEEN``.
+        name: ``TRACE``, ``TRACE_WHOLE``, ``TRACE_BLIND``, ``GENERATED`` or ``UNSEEN``.
         seed: of its order or of the tasks.
         tasks: all of them, in order.
         first: how many do not count.
         templates_by_seed: whether groups of the same number are others with another seed.
         whole: whether cancelled calls are charged in full.
+        blind: whether fixed numbers of steps run on after A's own TERMINATE.
     """
 
     name: str
@@ -53,21 +54,25 @@ class Scene:
     first: int
     templates_by_seed: bool = True
     whole: bool = False
+    blind: bool = False
 
 
-def trace_scene(runs: Sequence[TraceRun], learned: int, seed: int, whole: bool = False) -> Scene:
-    """A trace's runs in random order, after generated tasks."""
+def trace_scene(
+    runs: Sequence[TraceRun], learned: int, seed: int, *, whole: bool = False, blind: bool = False
+) -> Scene:
+    """A trace's runs in random order, after generated tasks; a blind one is a whole one."""
     rng = np.random.default_rng(seed)
     tasks = recorded_tasks(runs)
     before = PlanGenerator().tasks(learned, seed + _ELSEWHERE)
     ordered = tuple(tasks[i] for i in rng.permutation(len(tasks)))
     return Scene(
-        TRACE_WHOLE if whole else TRACE,
+        TRACE_BLIND if blind else TRACE_WHOLE if whole else TRACE,
         seed,
         (*_others(before), *ordered),
         learned,
         templates_by_seed=False,
-        whole=whole,
+        whole=whole or blind,
+        blind=blind,
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..protocol import Action, AgentError, Call, Step, Turn
+from .environment import SETTLED
 from .recorded import RecordedStep, RecordedTask, RecordedTurn
 
 
@@ -18,11 +19,14 @@ class _Replayed:
         model: name by which its tokens are priced.
         whole: whether a call that is cancelled is charged for all that it would have used, as by
             a server that is not told of it; else for what it had used by then.
+        blind: whether A goes on after a ``TERMINATE`` of its own, up to the recorded end; see
+            ``RecordedEnvironment``.
     """
 
-    def __init__(self, model: str, whole: bool = False) -> None:
+    def __init__(self, model: str, whole: bool = False, blind: bool = False) -> None:
         self._model = model
         self._whole = whole
+        self._blind = blind
 
     @property
     def model(self) -> str:
@@ -41,14 +45,19 @@ class _Replayed:
         """
         if not isinstance(task, RecordedTask):
             raise AgentError(f"a replay runs tasks of type RecordedTask, not {type(task).__name__}")
+        if self._blind and len(steps) >= len(task.steps):
+            raise AgentError("nothing was recorded past the end")
         turn = self._turn(task.steps[min(len(steps), len(task.steps) - 1)])
         await self._spend(turn, call)
         if not turn.action:
             raise AgentError("no answer was recorded")
-        return Turn(Action(turn.action, {}), logprob=turn.logprob)
+        return Turn(self._action(turn), logprob=turn.logprob)
 
     def _turn(self, step: RecordedStep) -> RecordedTurn:
         raise NotImplementedError
+
+    def _action(self, turn: RecordedTurn) -> Action:
+        return Action(turn.action, {})
 
     async def _spend(self, turn: RecordedTurn, call: Call) -> None:
         time = asyncio.get_running_loop().time
@@ -80,3 +89,6 @@ class ReplayedTarget(_Replayed):
 
     def _turn(self, step: RecordedStep) -> RecordedTurn:
         return step.target
+
+    def _action(self, turn: RecordedTurn) -> Action:
+        return Action(turn.action, SETTLED if self._blind else {})

@@ -11,6 +11,7 @@ from ....policies.plan.policy import PlanPolicy
 from ..budget import Budget
 from ..costs import ModelPrice
 from ..planner import Planner
+from ..protocol import Action
 from ..trajectory import Trajectory
 from .agents import ReplayedApproximation, ReplayedTarget
 from .clock import run_virtual
@@ -39,6 +40,7 @@ def replay(
     at_once: int = 1,
     foresight: Foresight | None = None,
     whole: bool = False,
+    blind: bool = False,
 ) -> list[Trajectory]:
     """Run tasks, in order, each as soon as there is a place for it.
 
@@ -51,6 +53,7 @@ def replay(
         at_once: tasks that run at a time.
         foresight: what an oracle that decides asks.
         whole: whether cancelled calls are charged in full; see ``ReplayedTarget``.
+        blind: whether plans run on after A's own ``TERMINATE``; see ``RecordedEnvironment``.
 
     Returns:
         What became of each, in the order of the tasks.
@@ -61,7 +64,12 @@ def replay(
     if at_once < 1:
         raise ValueError(f"at least 1 task must run at a time, not {at_once}")
     planner = recorded_planner(
-        policy, speed=speed, prices=prices, budget=Budget(concurrency), whole=whole
+        policy,
+        speed=speed,
+        prices=prices,
+        budget=Budget(concurrency),
+        whole=whole,
+        blind=blind,
     )
     return run_virtual(_replay(planner, tasks, at_once, foresight))
 
@@ -94,14 +102,21 @@ def recorded_planner(
     prices: Mapping[str, ModelPrice] = PRICES,
     budget: Budget | None = None,
     whole: bool = False,
+    blind: bool = False,
 ) -> Planner:
     """A planner of recorded tasks; for an event loop of any time."""
     return Planner(
-        ReplayedApproximation(APPROXIMATION, whole),
-        ReplayedTarget(TARGET, whole),
-        RecordedEnvironment(),
+        ReplayedApproximation(APPROXIMATION, whole, blind),
+        ReplayedTarget(TARGET, whole, blind),
+        RecordedEnvironment(blind),
         policy,
         prices,
         speed=speed,
+        matching=_same_tool,
         budget=budget,
     )
+
+
+def _same_tool(proposed: Action, wanted: Action) -> bool:
+    """Recorded actions are names of tools; what a blind replay adds does not count."""
+    return proposed.tool == wanted.tool
