@@ -9,7 +9,6 @@ from ..environment import Nature
 from ..protocol import Action
 from .recorded import TERMINATE
 
-
 SETTLED: Final[Mapping[str, bool]] = {"settled": True}
 """Arguments by which a blind environment knows T's actions from A's proposals."""
 
