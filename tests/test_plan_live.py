@@ -52,9 +52,9 @@ def run(script: Script, policy: object, speed: float = 0.5, view: WindowView | N
     return run_virtual(go())
 
 
-def said(shown: object) -> str:
+def said(shown: object, width: int = 150) -> str:
     """What people see."""
-    console = Console(width=150, file=io.StringIO())
+    console = Console(width=width, file=io.StringIO())
     with console.capture() as capture:
         console.print(shown)
     return capture.get()
@@ -139,6 +139,17 @@ def test_the_window_shows_what_became_of_every_step() -> None:
         )
     (shown,) = (line for line in said(view).splitlines() if "task [bold]5" in line)
     assert "M" in shown
+
+
+def test_sums_are_whole_on_a_narrow_screen() -> None:
+    view = WindowView()
+    view.begin("survival@0.5", "a task of many words that nobody has the room to show")
+    done = run(SCRIPTS[0], Fixed(3), view=view)
+    view.end(done)
+    shown = said(view, width=70)
+    assert f"{done.seconds:.1f}" in shown
+    assert f"{1e3 * done.ledger.dollars:.3f}" in shown
+    assert sum("survival@0.5" in line for line in shown.splitlines()) == 1
 
 
 def test_figures_compare_with_the_target_agent_alone(runs: LiveRuns) -> None:

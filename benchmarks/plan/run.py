@@ -58,15 +58,15 @@ def _jobs(options: PlanOptions) -> list[Job]:
     jobs: list[Job] = []
     for seed in options.sized_seeds:
         generated = generated_scene(learned, counted, seed)
-        whole = [generated]
+        scenes = [generated]
         less: list[tuple[Scene, float]] = []  # looked at with fewer settings of everything
         if runs:
-            whole.append(trace_scene(runs, learned, seed))
-            less.append((trace_scene(runs, learned, seed, whole=True), math.inf))
-            less.append((trace_scene(runs, learned, seed, blind=True), math.inf))
+            scenes.append(trace_scene(runs, learned, seed))
+            scenes.append(trace_scene(runs, learned, seed, whole=True))
+            scenes.append(trace_scene(runs, learned, seed, blind=True))
         if seed in options.fewer_seeds:
             less += [(generated, limit) for limit in options.sized_limits]
             less.append((unseen_scene(learned, counted, seed), math.inf))
-        jobs += [Job(scene, arm) for scene in whole for arm in arms(options.quick)]
+        jobs += [Job(scene, arm) for scene in scenes for arm in arms(options.quick)]
         jobs += [Job(scene, arm, limit) for scene, limit in less for arm in arms(quick=True)]
     return jobs

@@ -107,12 +107,15 @@ class WindowView:
         from rich.text import Text
 
         grid = Table(box=None, header_style="bold", pad_edge=False)
-        for name in ("who decides", "task", "steps"):
-            grid.add_column(name, no_wrap=True)
+        grid.add_column("who decides", no_wrap=True)
+        # On a narrow screen these give way, on one line each, as their texts do not wrap.
+        for name in ("task", "steps"):
+            grid.add_column(name)
         for name in ("seconds", "m$", "wasted"):
-            grid.add_column(name, justify="right")
+            grid.add_column(name, justify="right", no_wrap=True)
         for row in self.rows:
-            grid.add_row(Text(row.arm), Text(row.goal[:_GOAL]), _steps(row), *_sums(row.done))
+            goal = Text(row.goal[:_GOAL], no_wrap=True, overflow="ellipsis")
+            grid.add_row(Text(row.arm), goal, _steps(row), *_sums(row.done))
         knob = "" if self.speed is None else f"   speed {self.speed:g}"
         return Group(Text(f"{self.phase}{knob}", style="bold"), grid, _legend())
 
@@ -120,7 +123,7 @@ class WindowView:
 def _steps(row: Row) -> Text:
     from rich.text import Text
 
-    text = Text()
+    text = Text(no_wrap=True, overflow="ellipsis")
     for cell in row.cells:
         symbol, style = _symbol(cell)
         text.append(symbol, style)
