@@ -397,3 +397,15 @@ def test_what_drafters_tell_is_counted_by_drafter_and_corrects_the_step() -> Non
     assert (beats["x"].scored_tokens, beats["x"].scored_accepted) == (4, 4)
     assert (beats["draft"].verified, beats["draft"].accepted) == (2, 1)  # one was vetoed
     assert seen.adapter._assigner.told(flight, step, SimpleNamespace()) is None
+
+
+def test_scores_that_come_after_a_request_has_ended_bring_no_other_into_being() -> None:
+    seen = offering()
+    governor = seen.adapter.governor
+    arrivals, known = governor.meters.arrivals, set(seen.adapter._states)
+    result = SimpleNamespace(sampled_token_ids=[], req_id_to_index={})
+    setattr(result, DRAFTED, Drafted({}, [Score("x", "gone", 4, 4, 6)], {}))
+    step = output({"a": 4}, {"a": 3})
+    seen.adapter._assigner.told(Flight({}, [0] * 8, 0, 0, 0), step, result)
+    assert set(seen.adapter._states) == known
+    assert governor.meters.arrivals == arrivals

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Sequence
 
 import pytest
@@ -99,6 +100,7 @@ def test_what_is_no_draft_costs_the_draft_and_in_the_end_the_drafter(
         assert (state.faults, state.out) == (fault, fault == FAULT_LIMIT)
         assert says in state.last_fault
     assert says in caplog.text
+    both.close()  # that of what was taken out goes on beside the engine's steps
     assert bad.closed
     assert both.propose(rows, 3, 6) == [[], [5]]
     assert both.states()["bad"].faults == FAULT_LIMIT  # it is asked no more
@@ -108,6 +110,35 @@ def test_what_is_no_draft_costs_the_draft_and_in_the_end_the_drafter(
 def test_a_good_draft_survives_a_bad_one_next_to_it() -> None:
     mixed = pool(x=Scripted(lambda _: [[1, VOCABULARY], [2]]))
     assert mixed.propose([("a", "x"), ("b", "x")], 3, 6) == [[], [2]]
+
+
+def test_however_many_drafts_of_a_step_are_wrong_that_is_one_fault() -> None:
+    drafter = Guarded("x", Scripted(lambda asks: [[VOCABULARY]] * len(asks)), VOCABULARY)
+    asks = [Ask(str(number), 3) for number in range(FAULT_LIMIT + 1)]
+    for fault in range(1, FAULT_LIMIT + 1):
+        assert not drafter.out
+        drafter.propose(asks)
+        assert drafter.faults == fault
+    assert drafter.out
+
+
+def test_taking_a_drafter_out_does_not_wait_until_it_has_closed() -> None:
+    hold = threading.Event()
+
+    class Slow(Scripted):
+        def close(self) -> None:
+            hold.wait(30)
+            super().close()
+
+    slow = Slow(raising)
+    drafter = Guarded("x", slow, VOCABULARY)
+    for _ in range(FAULT_LIMIT):
+        drafter.propose([Ask("a", 1)])
+    assert drafter.out
+    assert not slow.closed
+    hold.set()
+    drafter.close()
+    assert slow.closed
 
 
 def test_a_drafter_that_cannot_follow_a_request_is_not_asked_for_it() -> None:

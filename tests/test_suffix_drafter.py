@@ -247,3 +247,19 @@ def test_bad_input_is_refused_and_strangers_are_told(drafter):
     for threshold in (0.0, 1.5, float("nan")):
         with pytest.raises(ValueError, match="survival"):
             SuffixDrafter(drafter.memory, threshold)
+
+
+def test_what_is_not_worth_verifying_is_learned_of_all_the_same(drafter):
+    remember(drafter, TEXT)
+    drafter.begin("now", TEXT[:20], A)
+    before = drafter.draft(Ask("now", 4)).survival
+    for end in range(20, 280):
+        # The first draft is wrong: by what is then believed none would be worth it for long.
+        ask = Ask("now", 4, 0.9)
+        found = drafter.draft(ask)
+        assert all(alone >= 0.9 for alone in found.survival)
+        assert drafter.promised("now") == pytest.approx(sum(found.survival))
+        drafter.extend("now", [6000] if end == 20 else [TEXT[end]])
+    assert before[0] < 0.9
+    assert found.tokens == TEXT[279:283]
+    assert found.survival[0] > 0.9

@@ -275,3 +275,92 @@ def test_background_work_that_fails_is_given_up_and_logged(caplog):
 def test_memories_of_nothing_are_refused():
     with pytest.raises(ValueError, match="at least 1 token"):
         Memory(tokens=0)
+
+
+@pytest.fixture
+def busy(monkeypatch):
+    """Makes a memory's background wait, with room for two jobs; gives what ends that."""
+    monkeypatch.setattr(Background, "ROOM", 2)
+
+    def made(memory):
+        hold, held = threading.Event(), threading.Event()
+
+        def job():
+            held.set()
+            hold.wait(30)
+            return lambda: None
+
+        memory._background.submit(job, lambda: None)
+        assert held.wait(30)
+        return hold
+
+    return made
+
+
+def test_a_store_that_there_was_no_room_to_read_is_read_later_and_not_written_over(tmp_path, busy):
+    earlier = SuffixDrafter(Memory(folder=tmp_path))
+    remember(earlier, 1)
+    earlier.close()
+    begun = SuffixDrafter(Memory(folder=tmp_path))
+    hold = busy(begun.memory)
+    for tenant in ("x", "y"):  # the room there is
+        begun.memory.acquire(tenant)
+    remember(begun, 2)
+    assert not knows(begun, 1)
+    hold.set()
+    begun.memory.drain()
+    remember(begun, 3)  # asks again
+    begun.memory.drain()
+    assert all(knows(begun, number) for number in (1, 2, 3))
+    begun.close()
+    again = SuffixDrafter(Memory(folder=tmp_path))
+    again.memory.acquire("a")
+    again.memory.drain()
+    assert all(knows(again, number) for number in (1, 2, 3))
+    again.close()
+
+
+def test_a_file_that_was_never_read_is_never_replaced(tmp_path, monkeypatch, caplog):
+    earlier = SuffixDrafter(Memory(folder=tmp_path))
+    remember(earlier, 1)
+    earlier.close()
+    kept = store_path(tmp_path, "a").read_bytes()
+
+    def fails(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("flyball.inference.drafters.suffix.memory.load_or_set_aside", fails)
+    begun = SuffixDrafter(Memory(folder=tmp_path))
+    remember(begun, 2)
+    begun.close()
+    assert store_path(tmp_path, "a").read_bytes() == kept
+    assert "not saved" in caplog.text
+
+
+def test_stores_that_cannot_be_let_go_yet_leave_nothing_waiting_for_ever(monkeypatch, busy):
+    monkeypatch.setattr(Memory, "TENANTS", 1)
+    drafter = SuffixDrafter()
+    hold = busy(drafter.memory)
+    for number in range(8):
+        remember(drafter, number, Owner(str(number % 3), ""))
+    hold.set()
+    drafter.memory.drain()
+    stores = drafter.memory._stores.values()
+    assert all(store.waiting == () for store in stores)
+    drafter.close()
+
+
+@pytest.mark.parametrize("size", [20, 50, 64, 200])
+def test_what_is_the_same_from_beginning_to_end_is_kept_once(size):
+    drafter = SuffixDrafter()
+    sizes = set()
+    for number in range(5):
+        drafter.begin("r", text(1, size), A)
+        drafter.end("r")
+        if number == 2:
+            store = drafter.memory.acquire("a")
+            store.generations = (store.newest.sorted(),)
+            store.release(store.seal())
+        sizes.add(len(drafter.memory))
+    assert len(sizes) == 1
+    drafter.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -44,6 +45,7 @@ class Guarded:
         self.out = False
         self.seconds = 0.0
         self._drafter = drafter
+        self._closing: threading.Thread | None = None
         self._vocabulary = vocabulary
         self._known: set[str] = set()  # requests whose every token it has been given
         self._proposals = 0
@@ -84,7 +86,7 @@ class Guarded:
             drafts = self._drafter.propose(asks)
             if len(drafts) != len(asks):
                 raise ValueError(f"{len(drafts)} drafts for {len(asks)} asks")
-            checked = [self._check(ask, draft) for ask, draft in zip(asks, drafts, strict=True)]
+            checked = self._checked(asks, drafts)
         except Exception as e:  # noqa: BLE001 - whatever a drafter does, requests go on
             self._fault(e)
             return [[] for _ in asks]
@@ -105,19 +107,34 @@ class Guarded:
 
     def close(self) -> None:
         """End what runs in its background."""
-        self._try(self._drafter.close)
+        if self._closing is not None:
+            self._closing.join()
+        else:
+            self._try(self._drafter.close)
 
-    def _check(self, ask: Ask, draft: Sequence[int]) -> list[int]:
-        """A draft of plain ints, or nothing in place of one that is not allowed."""
-        tokens = [int(token) for token in draft]
+    def _checked(self, asks: Sequence[Ask], drafts: Sequence[Sequence[int]]) -> list[list[int]]:
+        """Drafts of plain ints, with nothing in place of those that are not allowed.
+
+        However many these are, they are one fault: a step goes on without them.
+        """
+        checked: list[list[int]] = []
+        wrong: ValueError | None = None
+        for ask, draft in zip(asks, drafts, strict=True):
+            tokens = [int(token) for token in draft]
+            error = self._wrong(ask, tokens)
+            wrong = wrong or error
+            checked.append([] if error else tokens)
+        if wrong is not None:
+            self._fault(wrong)
+        return checked
+
+    def _wrong(self, ask: Ask, tokens: Sequence[int]) -> ValueError | None:
         if len(tokens) > ask.depth:
-            self._fault(ValueError(f"{len(tokens)} tokens, where {ask.depth} were asked for"))
-            return []
+            return ValueError(f"{len(tokens)} tokens, where {ask.depth} were asked for")
         if tokens and not (min(tokens) >= 0 and max(tokens) < self._vocabulary):
             wrong = next(token for token in tokens if not 0 <= token < self._vocabulary)
-            self._fault(ValueError(f"token {wrong} is not in [0, {self._vocabulary})"))
-            return []
-        return tokens
+            return ValueError(f"token {wrong} is not in [0, {self._vocabulary})")
+        return None
 
     def _try(self, call: Callable[[], None]) -> bool:
         try:
@@ -139,4 +156,9 @@ class Guarded:
             self.out = True
             self._known.clear()
             log.error("drafter %s is taken out after %d faults", self.name, self.faults)
-            self.close()
+            # To save what it holds may take seconds, which no engine step is to wait for.
+            self._closing = threading.Thread(target=self._close, name="flyball-closing")
+            self._closing.start()
+
+    def _close(self) -> None:
+        self._try(self._drafter.close)

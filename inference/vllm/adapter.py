@@ -68,7 +68,7 @@ class Adapter:
         self._tables = [[depth] * (max_requests + 1) for depth in range(governor.info.k_max + 1)]
         self._states: dict[str, RequestState] = {}
         self._flights: dict[int, Flight] = {}
-        self._assigner = Assigner(governor, self._state)
+        self._assigner = Assigner(governor, self._state, self._states.get)
 
     @classmethod
     def attach(cls, scheduler: Scheduler) -> Adapter | None:

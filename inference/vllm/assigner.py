@@ -30,11 +30,18 @@ class Assigner:
     Args:
         governor: has the chooser, and the drafters' records.
         state: of a request, by its id.
+        known: the same of one that is still there; None for one that has ended.
     """
 
-    def __init__(self, governor: Governor, state: Callable[[str], RequestState]) -> None:
+    def __init__(
+        self,
+        governor: Governor,
+        state: Callable[[str], RequestState],
+        known: Callable[[str], RequestState | None],
+    ) -> None:
         self._governor = governor
         self._state = state
+        self._known = known
 
     def take_back(self, scheduler: Scheduler) -> None:
         """Take back placeholders of requests that nobody drafted for."""
@@ -117,7 +124,12 @@ class Assigner:
                 asked = valid if vetoed else drafted.asked.get(request_id)
                 records[name].add(state.history(name), valid, accepted, True, asked)
         for score in drafted.scores:
-            name, history = score.drafter, self._state(score.request).history(score.drafter)
-            records[name].add(history, score.drafted, score.accepted, False, score.asked)
+            # Under asynchronous scheduling the scores of a request's last step come after its end.
+            state = self._known(score.request)
+            if state is not None:
+                history = state.history(score.drafter)
+                records[score.drafter].add(
+                    history, score.drafted, score.accepted, False, score.asked
+                )
         for name, now in drafted.states.items():
             records[name].state = now

@@ -32,6 +32,11 @@ class Background:
         self._done: deque[Install] = deque()
         self._thread: threading.Thread | None = None
 
+    @property
+    def full(self) -> bool:
+        """Whether ``submit`` would refuse."""
+        return self._jobs.full()
+
     def submit(self, job: Job, otherwise: Install) -> bool:
         """Have a job done; never blocks.
 

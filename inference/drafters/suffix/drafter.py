@@ -42,7 +42,7 @@ class _Request:
         session: the number of its session.
         store: its tenant's.
         own: its prompt and output.
-        tokens: its last draft, until something was emitted.
+        tokens: its last draft and how it would go on, until something was emitted.
         cells: the cell of each of these tokens.
         used: the memory and document each is from.
         guesses: what each source would have drafted first.
@@ -71,7 +71,9 @@ class SuffixDrafter(Drafter):
 
     A draft is as long as it is likely: every token's chance is estimated from how long and how
     many the matches are that it comes from and where, as they proved to be worth for this tenant,
-    and from how this request's drafts did so far.
+    and from how this request's drafts did so far. How a draft would go on where it is ended is judged
+    as well: chances that are learned only of what was drafted would never recover from being taken
+    for too small.
 
     Attributes:
         threshold: a draft ends before its survival falls below this, where whoever asks says
@@ -81,6 +83,8 @@ class SuffixDrafter(Drafter):
     name = "suffix"
 
     THRESHOLD: Final = 0.15
+    LOOKED_AT: Final = 0.02
+    """Survival down to which it is looked at how a draft would go on."""
     ROOM: Final = 512
     """Room for output that a request begins with, tokens."""
 
@@ -146,6 +150,7 @@ class SuffixDrafter(Drafter):
         running.own.find(context, running.session, 0, matches)
         running.uses = running.store.find(context, running.session, matches)
         trust = running.store.trust
+        least = self.threshold if ask.least is None else ask.least
         count = draft(
             matches.ahead,
             matches.about,
@@ -153,7 +158,7 @@ class SuffixDrafter(Drafter):
             trust.right,
             trust.chance,
             (HISTORY_PRIOR + running.rejected) / (HISTORY_PRIOR + running.expected),
-            self.threshold if ask.least is None else ask.least,
+            min(least, self.LOOKED_AT),
             self._tokens[: matches.depth],
             self._survival,
             running.cells,
@@ -161,9 +166,9 @@ class SuffixDrafter(Drafter):
             running.guesses,
         )
         running.tokens = self._tokens[:count].copy()
-        survival = self._survival[:count].tolist()
+        survival = [alone for alone in self._survival[:count].tolist() if alone >= least]
         running.promised = sum(survival)
-        return Draft(running.tokens.tolist(), survival)
+        return Draft(running.tokens[: len(survival)].tolist(), survival)
 
     def promised(self, request: str) -> float:
         """Tokens of its last draft for a request that it expects to be accepted.

@@ -63,8 +63,10 @@ class Memory:
         self._background = Background()
         self._kept: dict[str, float] = {}  # when a store was last given to be saved
         self._took = 0.0  # seconds that saving took last
+        self._unasked: set[str] = set()  # stores whose files there was no room to ask for
         # Of the background's thread alone.
         self._built: dict[str, Generations] = {}
+        self._read: set[str] = set()  # stores that may be saved: no file holds more than they do
 
     def __len__(self) -> int:
         """Tokens held."""
@@ -79,6 +81,8 @@ class Memory:
         self._background.collect()
         store = self._stores.pop(tenant, None) or self._open(tenant)
         self._stores[tenant] = store  # at the end: used last
+        if tenant in self._unasked:
+            self._ask(tenant, store)
         self._users[tenant] += 1
         return store
 
@@ -115,26 +119,32 @@ class Memory:
         return time.monotonic() - self._kept[tenant] >= max(every, self.REST * self._took)
 
     def _open(self, tenant: str) -> Store:
-        store = Store()
         self._kept[tenant] = time.monotonic()
-        folder = self._folder
-        if folder is not None:
+        if self._folder is not None:
+            self._unasked.add(tenant)
+        return Store()
 
-            def job() -> Install:
-                kept = load_or_set_aside(store_path(folder, tenant), tenant, self._tokenizer)
+    def _ask(self, tenant: str, store: Store) -> None:
+        """Have a store's file read; where there is no room, its next request asks again."""
+
+        def job() -> Install:
+            assert self._folder is not None
+            kept = load_or_set_aside(store_path(self._folder, tenant), tenant, self._tokenizer)
+            self._read.add(tenant)
+            if kept is not None:
+                newer = self._built.get(tenant, ())
+                self._built[tenant] = keeping.compact((*newer, *kept.generations))
+            install = self._bounded()
+
+            def taken_in() -> None:
                 if kept is not None:
-                    self._built[tenant] = kept.generations
-                install = self._bounded()
+                    store.trust.restore(kept.right, kept.accepted)
+                install()
 
-                def taken_in() -> None:
-                    if kept is not None:
-                        store.trust.restore(kept.right, kept.accepted)
-                    install()
+            return taken_in
 
-                return taken_in
-
-            self._background.submit(job, lambda: None)
-        return store
+        if self._background.submit(job, lambda: None):
+            self._unasked.discard(tenant)
 
     def _sort(self, tenant: str, store: Store, save: bool) -> None:
         """Have what is new sorted, and saved if so told; or give it up if too much waits."""
@@ -147,9 +157,12 @@ class Memory:
 
     def _let_go(self, tenant: str) -> None:
         """Sort, save and forget a store; it stays if too much waits."""
+        if self._background.full:
+            return
         store = self._stores[tenant]
         if self._submit(tenant, store, store.seal(), save=True, last=True):
             del self._stores[tenant], self._kept[tenant]
+            self._unasked.discard(tenant)
 
     def _submit(self, tenant: str, store: Store, part: Unsorted, *, save: bool, last: bool) -> bool:
         right, accepted = (table.copy() for table in store.trust.tables())
@@ -163,6 +176,7 @@ class Memory:
                 self._save(tenant, Kept(self._built[tenant], right, accepted))
             if last:
                 del self._built[tenant]
+                self._read.discard(tenant)
 
             def taken_in() -> None:
                 store.release(part)
@@ -178,6 +192,9 @@ class Memory:
 
     def _save(self, tenant: str, kept: Kept) -> None:
         if self._folder is None or not kept.generations:
+            return
+        if tenant not in self._read:
+            log.warning("a suffix memory is not saved: the file that it would replace was not read")
             return
         began = time.monotonic()
         try:

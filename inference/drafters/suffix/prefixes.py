@@ -2,7 +2,7 @@
 
 A conversation's next request begins with all of the last one, and requests of one application
 begin with the same instructions. Blocks are known by a hash of all tokens up to their end, as in
-prefix caching.
+prefix caching, and so are whole documents, whose ends are no block.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ OVERLAP: Final = 16
 
 @compiled
 def prefixes(tokens: Tokens) -> Hashes:
-    """Hashes of the tokens up to the end of each whole block, shape (n // BLOCK,)."""
-    found = np.empty(len(tokens) // BLOCK, np.uint64)
+    """Hashes of the tokens up to the end of each whole block, then of all: (n // BLOCK + 1,)."""
+    found = np.empty(len(tokens) // BLOCK + 1, np.uint64)
     mixed = np.uint64(0)
-    for at in range(BLOCK * len(found)):
+    for at in range(len(tokens)):
         mixed = (mixed ^ np.uint64(tokens[at])) * np.uint64(0x9E3779B97F4A7C15)
         mixed ^= mixed >> np.uint64(32)
         if (at + 1) % BLOCK == 0:
             found[at // BLOCK] = mixed
+    found[-1] = mixed
     return found

@@ -72,8 +72,9 @@ class Store:
     def add(self, tokens: Tokens, session: int) -> None:
         """Keep a request's prompt and output, but for the beginning that is known already."""
         hashes = prefixes(tokens)
-        new = self._first_new(hashes)
-        if len(tokens) <= BLOCK * new + 1:
+        known = self._known(hashes)
+        new = known[:-1].index(False) if False in known[:-1] else len(known) - 1
+        if known[-1] or len(tokens) <= BLOCK * new + 1:
             return
         document = len(self.newest.starts)
         self.newest.add(tokens[max(0, BLOCK * new - OVERLAP) :], session)
@@ -104,16 +105,16 @@ class Store:
             part.find(context, session, number, matches)
         return tuple(part.uses for part in parts)
 
-    def _first_new(self, hashes: Hashes) -> int:
-        """The first block that is nowhere yet, as a number of blocks."""
+    def _known(self, hashes: Hashes) -> list[bool]:
+        """Whether each is somewhere already."""
         known = np.zeros(len(hashes), np.bool_)
         for generation in self.generations:
             known |= generation.knows(hashes)
         unsorted = (self.newest, *self.waiting)
-        for number, hashed in enumerate(hashes.tolist()):
-            if not known[number] and not any(hashed in part.hashes for part in unsorted):
-                return number
-        return len(hashes)
+        return [
+            was or any(hashed in part.hashes for part in unsorted)
+            for was, hashed in zip(known.tolist(), hashes.tolist(), strict=True)
+        ]
 
     def _parts(self) -> tuple[Unsorted | Generation, ...]:
         return (self.newest, *self.waiting, *self.generations)
