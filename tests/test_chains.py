@@ -216,6 +216,20 @@ def test_small_gains_change_nothing_in_either_direction():
     assert eager.replan(load, known(other)).plan.models == ("large",)
 
 
+def test_where_there_is_to_be_some_chain_it_is_changed_as_reluctantly():
+    made = family((0.5, 0.5, 1.0))
+    load = ChainLoad(batch=1, shares=ONE_CLASS, remaining=1e6)
+    near = {("middle", "large"): 0.0, ("middle", "target"): 0.30, ("large", "target"): 0.29}
+    other = {**near, ("large", "target"): 0.31}
+    assert ChainPlanner(made).replan(load, known(near)).plan == NO_CHAIN
+    planner = ChainPlanner(made, margin=0.05, always=True)
+    first = planner.replan(load, known(near))
+    assert (first.plan.models, first.reason) == (("middle",), "better")
+    kept = planner.replan(load, known(other))
+    assert (kept.plan.models, kept.reason) == (("middle",), "not worth changing")
+    assert kept.best.plan.models == ("large",)
+
+
 def test_a_chain_that_does_not_fit_into_memory_is_not_planned():
     made = family((0.02, 0.1, 1.0), memory={"middle": 10, "large": 40})
     load = ChainLoad(batch=1, shares=ONE_CLASS)

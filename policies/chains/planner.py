@@ -60,6 +60,7 @@ class ChainPlanner:
         memory: bytes that all models of a chain may take; None for any.
         margin: share of the seconds per token that a change must save.
         deepest: most tokens of a proposal, in [1, MAX_DEPTH].
+        always: whether there is to be some chain, as whether to draft is another's say.
 
     Raises:
         ValueError: naming the argument that is out of range.
@@ -71,6 +72,7 @@ class ChainPlanner:
         memory: int | None = None,
         margin: float = _MARGIN,
         deepest: int = MAX_DEPTH,
+        always: bool = False,
     ) -> None:
         if not 0.0 <= margin < 1.0:
             raise ValueError(f"margin must be in [0, 1), not {margin}")
@@ -79,6 +81,7 @@ class ChainPlanner:
         self.family = family
         self.margin = margin
         self.deepest = deepest
+        self.always = always
         self.plan = NO_CHAIN
         self._affordable = _affordable(family, memory)
 
@@ -96,6 +99,8 @@ class ChainPlanner:
         catch_up = self._catch_up(best.plan, load)
         if best.plan.models == now.plan.models:
             chosen, reason = best, "same"
+        elif self.always and not now.plan.models:
+            chosen, reason = best, "better"  # the first one: there is nothing to change from
         elif self._pays(saving, catch_up, now.prediction, load):
             chosen, reason = best, "better"
         else:
@@ -105,16 +110,20 @@ class ChainPlanner:
 
     def table(self, load: ChainLoad, acceptance: ChainAcceptance) -> list[Candidate]:
         """Every chain that memory allows, cheapest first."""
-        survivals = self._survivals(acceptance)
-        chains = {
-            chain: self._candidate(chain, load, survivals)
+        return self._table(load, self._survivals(acceptance))
+
+    def _table(self, load: ChainLoad, survivals: Survivals) -> list[Candidate]:
+        chains = [
+            self._candidate(chain, load, survivals)
             for chain in self.family.chains()
             if any(set(chain) <= set(models) for models in self._affordable)
-        }
-        return sorted(chains.values(), key=lambda found: found.prediction.per_token)
+        ]
+        return sorted(chains, key=lambda found: found.prediction.per_token)
 
     def _best(self, load: ChainLoad, survivals: Survivals) -> Candidate:
         """The cheapest chain of those that memory allows."""
+        if self.always:
+            return next(found for found in self._table(load, survivals) if found.plan.models)
         ways: Mapping[tuple[str, ...], Way] = {
             way.models: way
             for models in self._affordable

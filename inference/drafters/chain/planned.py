@@ -84,7 +84,7 @@ class PlannedChain(ChainDrafter):
         self._times = dict(times)
         names = [level.name for level in levels]
         family = Family((*names, target), {**times, target: guess}, packed=True)
-        self._planner = ChainPlanner(family, deepest=deepest)
+        self._planner = ChainPlanner(family, deepest=deepest, always=True)
         self._histories: dict[str, _History] = {}
         self._proposals = 0  # since it was last planned
         self._batch = 0  # for which that was
@@ -161,14 +161,9 @@ class PlannedChain(ChainDrafter):
         load, planner = self._load(asks), self._planner
         times = {**self._times, planner.family.target: self.target_times.times()}
         planner.family = Family(planner.family.models, times, packed=True)
-        self.use(self._unknown(load) or self._best(load))
+        self.use(self._unknown(load) or planner.replan(load, self.acceptance).plan)
         self._proposals, self._batch = 0, len(asks)
         self.acceptance.fade()
-
-    def _best(self, load: ChainLoad) -> Plan:
-        """The planner's chain; the best one there is where it would rather have none."""
-        plan = self._planner.replan(load, self.acceptance).plan
-        return plan if plan.models else self._chains(load)[0].plan
 
     def _unknown(self, load: ChainLoad) -> Plan | None:
         """The chain of which least is known, if that is too little; every other plan at most."""

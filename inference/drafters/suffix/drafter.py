@@ -71,9 +71,9 @@ class SuffixDrafter(Drafter):
 
     A draft is as long as it is likely: every token's chance is estimated from how long and how
     many the matches are that it comes from and where, as they proved to be worth for this tenant,
-    and from how this request's drafts did so far. How a draft would go on where it is ended is judged
-    as well: chances that are learned only of what was drafted would never recover from being taken
-    for too small.
+    and from how this request's drafts did so far. How a draft would go on where it is ended is
+    judged as well: chances that are learned only of what was drafted would never recover from being
+    taken for too small.
 
     Attributes:
         threshold: a draft ends before its survival falls below this, where whoever asks says
