@@ -22,8 +22,15 @@ NAMES = {"m": "draft", "x": "ours", "n": "none", "p": "ours"}
 DISCARDED = np.array([False, False, False, True])
 
 
-def new(request: str, constrained: bool = False) -> SimpleNamespace:
-    parameters = SimpleNamespace(structured_outputs=object() if constrained else None)
+def new(
+    request: str, constrained: bool = False, most: int | None = None, stops: tuple[int, ...] = ()
+) -> SimpleNamespace:
+    parameters = SimpleNamespace(
+        structured_outputs=object() if constrained else None,
+        max_tokens=most,
+        stop_token_ids=list(stops[1:]),
+        eos_token_id=stops[0] if stops else None,
+    )
     return SimpleNamespace(
         req_id=request,
         prompt_token_ids=[1, 2],
@@ -201,3 +208,27 @@ def test_after_faults_everything_is_as_vllm_has_it() -> None:
         states = {r: SimpleNamespace(prev_num_draft_len=7) for r in ROWS}
         made.restore(states)
         assert {s.prev_num_draft_len for s in states.values()} == {7}
+
+
+@pytest.mark.parametrize(
+    ("most", "stops", "emitted"),
+    [
+        (None, (), [3, 4, 5, 6, 7]),
+        (3, (), [3, 4, 5]),
+        (4, (5,), [3, 4, 5]),
+        (None, (9, 6), [3, 4, 5, 6]),
+        (2, (4,), [3, 4]),
+        (9, (3,), [3]),
+    ],
+)
+def test_what_is_sampled_after_an_output_has_ended_is_not_drafted_from(
+    most: int | None, stops: tuple[int, ...], emitted: list[int]
+) -> None:
+    drafter = constant(5)
+    made = drafting(drafter)
+    made.admit(step({}, {"m": 2}, [new("m", most=most, stops=stops)]))
+    for tokens in ([3, 4], [5, 6], [7, -1]):
+        made.emitted.sampled(["m"], np.array([False]), torch.tensor([tokens]))
+    made.fill_in(["m"], np.array([False]), own(2)[:1], 2)
+    assert drafter.contexts["m"] == [1, 2, *emitted]
+    assert [*made.emitted.context("m")] == [1, 2, *emitted]

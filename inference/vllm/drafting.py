@@ -303,7 +303,7 @@ class Drafting:
     def _begin(self, new: NewRequestData, assignment: Assignment) -> None:
         """A request is new."""
         self.cache.begin(new.req_id, new.num_computed_tokens)
-        self.emitted.begin(new.req_id, new.prompt_token_ids or ())
+        self.emitted.begin(new.req_id, new.prompt_token_ids or (), new.sampling_params)
         owner = assignment.owners.get(new.req_id)
         if owner is not None and new.prompt_token_ids is not None:
             self.pool.begin(new.req_id, new.prompt_token_ids, owner)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import torch
+    from vllm.sampling_params import SamplingParams
 
 _MOST_PENDING: Final = 64  # steps whose tokens nobody has asked for
 
@@ -40,6 +41,32 @@ class _Sampled:
         return True
 
 
+@dataclass(slots=True)
+class _Ending:
+    """Where a request's output ends.
+
+    A step that ends it may sample more, and where steps overlap the next one does: nobody is
+    given that, and drafters are to learn nothing from it.
+
+    Attributes:
+        left: tokens that it may emit yet; None for no bound.
+        stops: tokens that end it.
+    """
+
+    left: int | None
+    stops: frozenset[int]
+
+    def cut(self, tokens: list[int]) -> list[int]:
+        """Take tokens that were sampled; returns those that are emitted."""
+        tokens = tokens[: self.left]
+        last = next((at for at, token in enumerate(tokens) if token in self.stops), None)
+        if last is not None:
+            tokens, self.left = tokens[: last + 1], 0
+        elif self.left is not None:
+            self.left -= len(tokens)
+        return tokens
+
+
 class Emitted:
     """Each request's tokens, prompt and outputs, as far as they have arrived.
 
@@ -50,15 +77,31 @@ class Emitted:
     def __init__(self, vocabulary: int) -> None:
         self._vocabulary = vocabulary
         self._contexts: dict[str, list[int]] = {}
+        self._endings: dict[str, _Ending] = {}
         self._pending: list[_Sampled] = []
 
-    def begin(self, request: str, prompt: Sequence[int]) -> None:
-        """A request is new."""
+    def begin(
+        self, request: str, prompt: Sequence[int], parameters: SamplingParams | None = None
+    ) -> None:
+        """A request is new.
+
+        Args:
+            request: its name.
+            prompt: its tokens.
+            parameters: say where its output ends; None for nowhere that is known.
+        """
         self._contexts[request] = [*prompt]
+        if parameters is not None:
+            # Of some versions of vLLM only the request itself knows the end of text.
+            eos = getattr(parameters, "eos_token_id", None)
+            stops = {*(parameters.stop_token_ids or ()), eos}
+            known = frozenset(token for token in stops if token is not None)
+            self._endings[request] = _Ending(parameters.max_tokens, known)
 
     def end(self, request: str) -> None:
         """A request has ended."""
         self._contexts.pop(request, None)
+        self._endings.pop(request, None)
 
     def context(self, request: str) -> Sequence[int]:
         """A request's tokens; none of one that is not known."""
@@ -97,6 +140,9 @@ class Emitted:
             for request, row, discarded in rows:
                 if not discarded:
                     tokens = [token for token in row if 0 <= token < self._vocabulary]
+                    ending = self._endings.get(request)
+                    if ending is not None:
+                        tokens = ending.cut(tokens)
                     if request in self._contexts:
                         self._contexts[request] += tokens
                     yield request, tokens
