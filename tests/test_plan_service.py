@@ -17,7 +17,7 @@ from flyball.inference.reports import Mode, PlanReport
 from flyball.policies.plan.policy import PlanPolicy
 from flyball.policies.plan.snapshot import uncorrected
 from running import ControllerUnderTest, until
-from scripted_agents import PRICES, Approximation, Records, Script, Target, alone, done
+from scripted_agents import PRICES, Approximation, Choosing, Records, Script, Target, alone, done
 
 INFO = PlannerInfo(planner="agents", approximation="small", target="large", static_steps=1)
 
@@ -85,6 +85,24 @@ def test_modes(sent: list[PlanReport], mode: Mode, reports: int, aheads: set[int
     assert chosen == aheads if aheads else len(chosen) > 1
     for report in sent:
         assert (rows_of(report.columns).propensities == 1.0).all()
+
+
+@pytest.mark.parametrize(("mode", "ahead"), [(Mode.SHADOW, 1), (Mode.APPLY, 3)])
+def test_modes_hold_for_policies_that_take_time(
+    sent: list[PlanReport], mode: Mode, ahead: int
+) -> None:
+    def choosing() -> Choosing:
+        return Choosing([3], barrier=True, slow=0.5)
+
+    for script in scripts(3):
+        governed = governor(sent, mode=mode, policy=choosing(), spec="slow")
+        run_all(governed, [script])
+        assert {i for i, count in enumerate(governed.beat().aheads) if count} == {ahead}
+        rows = rows_of(sent[-1].columns)
+        assert set(rows.actions) == {ahead}
+        assert len(rows) == governed.decisions
+        assert rows.spent[:, 2].sum() == governed.totals.steps
+    assert len(sent) == 3
 
 
 def test_a_policy_that_fails_costs_the_speculation_alone(sent: list[PlanReport]) -> None:

@@ -110,7 +110,7 @@ class PlanGovernor(PlanPolicy):
         state = self._standing(state)
         orders = self.book.orders
         try:
-            ahead = self._decide(state, orders)
+            ahead = self._applied(state, self._ready(state, orders).decide(state), orders)
             if orders.mode is not Mode.OFF:
                 self._recorder.decided(state, observe(state, self.learned.estimates), ahead)
         except Exception as e:  # noqa: BLE001 - a run goes on whatever its policy does
@@ -123,8 +123,14 @@ class PlanGovernor(PlanPolicy):
     async def consider(self, state: PlanState) -> Ahead:
         """Decide for a round, taking time; see ``PlanPolicy``."""
         state = self._standing(state)
+        orders = self.book.orders
         try:
-            ahead = await self._of(state).consider(state)
+            # What is known by now: verdicts may come in while it considers.
+            observation = observe(state, self.learned.estimates)
+            ahead = await self._ready(state, orders).consider(state)
+            ahead = self._applied(state, ahead, orders)
+            if orders.mode is not Mode.OFF:
+                self._recorder.decided(state, observation, ahead)
         except Exception as e:  # noqa: BLE001 - a run goes on whatever its policy does
             self._fault(e)
             ahead = Ahead(0)
@@ -195,15 +201,17 @@ class PlanGovernor(PlanPolicy):
         """The state at the knob that holds."""
         return state if self._own_speed else replace(state, speed=self.book.orders.speed)
 
-    def _decide(self, state: PlanState, orders: PlanOrders) -> Ahead:
+    def _ready(self, state: PlanState, orders: PlanOrders) -> PlanPolicy:
+        """Who decides for a run, as is ordered."""
         chooser = self._of(state)
         if chooser is self.learned:
             self.learned.snapshot = orders.snapshot or self.learned.snapshot
             self.learned.explore = orders.mode is Mode.APPLY
-        ahead = chooser.decide(state)
-        if orders.mode is Mode.SHADOW:
-            return self._static.decide(state)
-        return ahead
+        return chooser
+
+    def _applied(self, state: PlanState, ahead: Ahead, orders: PlanOrders) -> Ahead:
+        """What is done where so much was decided."""
+        return self._static.decide(state) if orders.mode is Mode.SHADOW else ahead
 
     def _chooser(self) -> PlanPolicy:
         """Who decides by the orders that hold now."""
