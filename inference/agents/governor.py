@@ -1,7 +1,8 @@
 """The governor of a planner: it decides as it is ordered, and reports what came of it.
 
-In a planner's place of a policy. Whatever decides, what is learned online of matches and calls
-goes on, so that whoever decides next knows it.
+In a planner's place of a policy. Whatever decides, in every mode, our own policy's estimates of
+matches and calls go on, as those of drafts and step times do in an engine, so that whoever decides
+next knows them. Another policy is told of nothing while it is frozen.
 """
 
 from __future__ import annotations
@@ -75,6 +76,7 @@ class PlanGovernor(PlanPolicy):
         self._durations = Durations()
         self._calibration = Calibration()
         self._choosers: dict[int, PlanPolicy] = {}  # by run
+        self._untold: set[int] = set()  # runs that whoever decides is not told of any more
         self._aheads = [0] * (MAX_AHEAD + 1)
         self._latest = PlanState("")
         self._ahead = 0
@@ -164,6 +166,7 @@ class PlanGovernor(PlanPolicy):
         totals.wasted += run.wasted
         self._tell(run.run, lambda policy: policy.finished(run))
         self._choosers.pop(run.run, None)
+        self._untold.discard(run.run)
         rows = self._recorder.finished(run)
         if rows is not None and self._send is not None and self.book.orders.mode is not Mode.OFF:
             self._report(rows)
@@ -206,7 +209,7 @@ class PlanGovernor(PlanPolicy):
         chooser = self._of(state)
         if chooser is self.learned:
             self.learned.snapshot = orders.snapshot or self.learned.snapshot
-            self.learned.explore = orders.mode is Mode.APPLY
+        chooser.explore = orders.mode is Mode.APPLY
         return chooser
 
     def _applied(self, state: PlanState, ahead: Ahead, orders: PlanOrders) -> Ahead:
@@ -231,13 +234,22 @@ class PlanGovernor(PlanPolicy):
 
     def _tell(self, run: int, notice: Callable[[PlanPolicy], None]) -> None:
         """Give a notice to what is learned, and to whoever else decides for the run."""
+        self._safely(lambda: notice(self.learned))
         chooser = self._choosers.get(run)
-        others = () if chooser is None or chooser is self.learned else (chooser,)
-        for policy in (self.learned, *others):
-            try:
-                notice(policy)
-            except Exception as e:  # noqa: BLE001
-                self._fault(e)
+        if chooser is None or chooser is self.learned:
+            return
+        if run not in self._untold and self.book.orders.mode is Mode.FREEZE:
+            # For good: a run with a gap would be learned from as if there had been none.
+            self._untold.add(run)
+            self._safely(lambda: chooser.forget(run))
+        if run not in self._untold:
+            self._safely(lambda: notice(chooser))
+
+    def _safely(self, tell: Callable[[], None]) -> None:
+        try:
+            tell()
+        except Exception as e:  # noqa: BLE001 - a run goes on whatever its policy does
+            self._fault(e)
 
     def _count(self, state: PlanState, ahead: Ahead) -> None:
         self.decisions += 1
