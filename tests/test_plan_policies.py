@@ -139,6 +139,12 @@ def test_it_learns_in_which_tasks_runs_are_long():
     assert policy.decide(state(task="book a flight")).steps >= 2
 
 
+def test_live_it_learns_in_the_background_unless_told_otherwise():
+    assert make_plan_policy("dsp", live=True).slow
+    assert not make_plan_policy("dsp:background=false", live=True).slow
+    assert not make_plan_policy("dsp").slow  # a replay is the same every time
+
+
 def test_learning_in_the_background_gives_a_decision_in_time():
     policy = make_plan_policy("dsp:every=1,background=true")
     assert policy.slow

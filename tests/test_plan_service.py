@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from random import Random
 from typing import ClassVar
 
@@ -15,7 +17,8 @@ from flyball.inference.agents.planner import Planner
 from flyball.inference.agents.replay.clock import run_virtual
 from flyball.inference.client import ControllerError
 from flyball.inference.reports import Mode, PlanReport
-from flyball.inference.wire import SetMode
+from flyball.inference.wire import SetMode, UsePolicy
+from flyball.policies.plan import dsp
 from flyball.policies.plan.dsp import Dsp
 from flyball.policies.plan.fixed import Fixed
 from flyball.policies.plan.policy import FinishedRun, PlanPolicy
@@ -26,6 +29,9 @@ from running import ControllerUnderTest, until
 from scripted_agents import PRICES, Approximation, Choosing, Records, Script, Target, alone, done
 
 INFO = PlannerInfo(planner="agents", approximation="small", target="large", static_steps=1)
+
+QUICK = Script(length=4, a_seconds=(0.01,), t_seconds=(0.05,))
+"""For real time."""
 
 
 def scripts(count: int, seed: int = 0) -> list[Script]:
@@ -128,6 +134,26 @@ def test_a_run_that_was_frozen_on_its_way_leaves_no_gap_to_learn_from() -> None:
     governed = governor([], policy=Noting(1), spec="noting")
     run_all(governed, [Script(length=5), Script(length=2)])
     assert Noting.told == ["settled 0", "settled 1", "forgotten"] * 2
+
+
+def test_policies_that_are_ordered_learn_beside_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    threads: list[int] = []
+    monkeypatch.setattr(dsp, "learn", lambda *_: threads.append(threading.get_ident()))
+    governed = PlanGovernor(INFO)
+    governed.book.receive(UsePolicy("agents", "dsp:tau=.9,every=1"))
+
+    async def plan() -> None:
+        planner = Planner(Approximation(), Target(), Records(QUICK), governed, PRICES)
+        assert done(await planner.run(QUICK)) == alone(QUICK)
+
+    asyncio.run(plan())
+    until(lambda: threads)
+    assert threading.get_ident() not in threads
+    assert governed.faults == 0
+    governed.book.receive(UsePolicy("agents", "dsp:background=false"))
+    assert not governed.slow
 
 
 def test_dsp_forgets_a_run_that_it_is_not_told_of_any_more() -> None:

@@ -47,7 +47,10 @@ class DspOptions(Options, frozen=True):
     ] = 0
     encoder: Annotated[str, Meta(description="a Hugging Face encoder on this machine")] = ""
     every: Annotated[int, Meta(ge=1, description="runs between two times of learning")] = 16
-    background: Annotated[bool, Meta(description="true or false: in a thread of its own")] = False
+    background: Annotated[
+        bool | None,
+        Meta(description="true or false: in a thread of its own, as it does by default live"),
+    ] = None
 
 
 class SurvivalOptions(Options, frozen=True):
@@ -65,11 +68,13 @@ class Given(NamedTuple):
         seed: of everything random.
         future: tells the oracle which steps will match.
         snapshot: that the learned policy starts with.
+        live: whether an event loop waits for it that has other things to do.
     """
 
     seed: int = 0
     future: Future | None = None
     snapshot: PlanSnapshot | None = None
+    live: bool = False
 
 
 class PlanEntry(NamedTuple):
@@ -84,6 +89,11 @@ class PlanEntry(NamedTuple):
     name: str
     about: str
     options: list[Explained]
+
+
+def _dsp(o: DspOptions, given: Given) -> PlanPolicy:
+    background = given.live if o.background is None else o.background
+    return Dsp(o.tau, o.beta, o.encoder, o.every, background, given.seed)
 
 
 def _oracle(_: Any, given: Given) -> PlanPolicy:
@@ -105,11 +115,7 @@ _Make = Callable[[Any, Given], PlanPolicy]
 _CATALOGUE: Final[Mapping[str, tuple[type[PlanPolicy], type[Options], _Make]]] = {
     "fixed": (Fixed, FixedOptions, lambda o, _: Fixed(o.k, o.barrier)),
     "isp": (Isp, IspOptions, lambda o, _: Isp(o.k)),
-    "dsp": (
-        Dsp,
-        DspOptions,
-        lambda o, g: Dsp(o.tau, o.beta, o.encoder, o.every, o.background, g.seed),
-    ),
+    "dsp": (Dsp, DspOptions, _dsp),
     "survival": (
         Survival,
         SurvivalOptions,
@@ -134,6 +140,7 @@ def make_plan_policy(
     seed: int = 0,
     future: Future | None = None,
     snapshot: PlanSnapshot | None = None,
+    live: bool = False,
 ) -> PlanPolicy:
     """A policy from its specification.
 
@@ -143,6 +150,8 @@ def make_plan_policy(
         seed: of everything random.
         future: tells ``oracle`` and ``judge`` which steps will match; needed by those alone.
         snapshot: that the learned policy starts with; None for the rule.
+        live: whether what takes long is done beside the event loop, unless ``spec`` says
+            otherwise; else at once, which is repeatable.
 
     Raises:
         ValueError: listing the names that exist, or naming the option that will not do, its
@@ -156,4 +165,4 @@ def make_plan_policy(
     if text and "=" not in text.split(",")[0] and options:
         text = f"{options[0].name}={text}"
     query = re.sub(r"=(-?)\.(?=\d)", r"=\g<1>0.", text.replace(",", "&"))  # .9 is 0.9
-    return make(read(name, kind, query), Given(seed, future, snapshot))
+    return make(read(name, kind, query), Given(seed, future, snapshot, live))
