@@ -142,7 +142,7 @@ class PlanGovernor(PlanPolicy):
     def settled(self, state: PlanState, index: int, matched: bool | None) -> None:
         """Learn that a step is settled."""
         self.totals.steps += 1
-        self.totals.judged += matched is not None
+        self.totals.judged += matched is not None and bool(state.proposed)
         self.totals.matched += bool(matched)
         if matched is not None:
             chance = float(self.learned.estimates.matches.chances(state)[0])

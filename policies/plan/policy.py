@@ -132,6 +132,8 @@ class PlanPolicy(ABC):
                 ``state.proposed[0]``.
             index: of the step, from 0: ``len(state.committed)``.
             matched: whether T's action matched A's; None where A had proposed nothing for it.
+                False, with nothing in ``state.proposed``, where A's answer was of no use: what no
+                tool does, or a call that failed and is charged.
         """
 
     def ended(self, call: EndedCall, state: PlanState) -> None:  # noqa: B027 - optional
