@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from ..catalogue.options import Explained, Options, explain, read
 from .dsp import Dsp
+from .encoder import HuggingFaceEncoder, RememberedEncoder
 from .fixed import Fixed
 from .isp import Isp
 from .learned import Learned
@@ -18,7 +19,9 @@ from .oracle import Future, Judge, Oracle
 from .policy import PlanPolicy
 from .rule import Survival
 from .snapshot import PlanSnapshot
+from .space import PlanEstimates
 from .state import MAX_AHEAD
+from .survival import MatchModel
 
 Steps = Annotated[int, Meta(ge=0, le=MAX_AHEAD, description=f"an integer in [0, {MAX_AHEAD}]")]
 
@@ -59,6 +62,13 @@ class SurvivalOptions(Options, frozen=True):
     budget: Annotated[
         float, Meta(ge=0.0, le=1.0, description="a number in [0, 1]: loss spent on learning")
     ] = 0.005
+    encoder: Annotated[
+        str,
+        Meta(description="a Hugging Face encoder on this machine that reads tasks and actions"),
+    ] = ""
+    background: Annotated[
+        bool, Meta(description="true or false: it does so in a thread of its own")
+    ] = True
 
 
 class Given(NamedTuple):
@@ -96,6 +106,11 @@ def _dsp(o: DspOptions, given: Given) -> PlanPolicy:
     return Dsp(o.tau, o.beta, o.encoder, o.every, background, given.seed)
 
 
+def _survival(o: SurvivalOptions, given: Given) -> PlanPolicy:
+    encoder = RememberedEncoder(HuggingFaceEncoder(o.encoder), o.background) if o.encoder else None
+    return Survival(PlanEstimates(MatchModel(encoder)), o.budget, given.seed)
+
+
 def _oracle(_: Any, given: Given) -> PlanPolicy:
     return Oracle(_future("oracle", given))
 
@@ -116,11 +131,7 @@ _CATALOGUE: Final[Mapping[str, tuple[type[PlanPolicy], type[Options], _Make]]] =
     "fixed": (Fixed, FixedOptions, lambda o, _: Fixed(o.k, o.barrier)),
     "isp": (Isp, IspOptions, lambda o, _: Isp(o.k)),
     "dsp": (Dsp, DspOptions, _dsp),
-    "survival": (
-        Survival,
-        SurvivalOptions,
-        lambda o, g: Survival(budget=o.budget, seed=g.seed),
-    ),
+    "survival": (Survival, SurvivalOptions, _survival),
     "learned": (Learned, Options, lambda _, g: Learned(g.snapshot, seed=g.seed)),
     "judge": (Judge, Options, _judge),
     "oracle": (Oracle, Options, _oracle),
