@@ -32,7 +32,7 @@ from ..policies.spaces import check_depth, check_speed
 from . import arguments as take
 from . import state
 from .fleet import Fleet
-from .plan.planners import Planners
+from .plan.planners import PLAN_REWARD, Planners
 from .request import RefusedError, Request
 
 if TYPE_CHECKING:
@@ -170,7 +170,10 @@ class Control:
                 raise RefusedError(f"{e}; {self._learner.reward.name!r} stays in force") from None
             self._learner.checkpoint()  # the next start finds it, however this one ends
             log.info("reward %s", self._learner.reward.name)
-        return {"reward": self._learner.reward.name}
+        answer = {"reward": self._learner.reward.name}
+        if self.planners.heard:
+            answer["plan_reward"] = PLAN_REWARD
+        return answer
 
     def _mode(self, request: Request) -> dict[str, Any]:
         given = _take(request, take.ModeArguments)

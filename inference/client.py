@@ -61,6 +61,10 @@ class ControllerClient:
         """The name of the reward in force."""
         return str(self._call("GET", "/v1/reward")["reward"])
 
+    def plan_reward(self) -> str | None:
+        """The name of the reward of planners, which stays what it is; None while there are none."""
+        return self._call("GET", "/v1/reward").get("plan_reward")
+
     def set_reward(self, spec: str) -> str:
         """Use a reward: a name or ``pkg.module:Class``, found by the controller."""
         return str(self._call("PUT", "/v1/reward", {"reward": spec})["reward"])

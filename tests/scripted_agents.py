@@ -211,6 +211,7 @@ class Choosing(PlanPolicy):
         self._choices = itertools.cycle(choices)
         self.calls: list[EndedCall] = []
         self.matched: list[bool | None] = []
+        self.in_vain = 0
         self.runs: list[FinishedRun] = []
 
     def decide(self, state: PlanState) -> Ahead:
@@ -224,8 +225,10 @@ class Choosing(PlanPolicy):
 
     def settled(self, state: PlanState, index: int, matched: bool | None) -> None:
         assert index == len(self.matched) == len(state.committed)
-        assert (matched is None) == (not state.proposed)
-        self.matched.append(matched)
+        # An answer of no use is told as a mismatch, though the step was not proposed.
+        assert matched is False or (matched is None) == (not state.proposed)
+        self.in_vain += matched is False and not state.proposed
+        self.matched.append(matched if state.proposed else None)
 
     def ended(self, call: EndedCall, state: PlanState) -> None:
         assert not self.runs

@@ -12,6 +12,7 @@ from flyball.inference.agents.replay.clock import run_virtual
 from flyball.inference.agents.terms import Limits
 from flyball.inference.agents.trajectory import EventKind, PlanError
 from flyball.policies.plan.fixed import Fixed
+from flyball.policies.plan.rule import Survival
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripted_agents import (
@@ -307,6 +308,28 @@ def test_an_a_that_never_answers_costs_nothing_but_itself():
     trajectory, _ = timed(Choosing([8]), length=3, right=("hangs",))
     assert [step.matched for step in trajectory.steps] == [None, None, None]
     assert trajectory.seconds == pytest.approx(30.0)
+
+
+@pytest.mark.parametrize(("fault", "in_vain"), [("unknown tool", 3), ("raises", 3), (False, 0)])
+def test_an_answer_of_no_use_is_told_as_a_mismatch_and_is_none_in_the_trajectory(fault, in_vain):
+    trajectory, stage = timed(Choosing([8]), length=3, right=(fault,))
+    assert stage.policy.in_vain == in_vain
+    assert {step.matched for step in trajectory.steps} == {None if in_vain else False}
+
+
+def test_an_a_that_proposes_what_no_tool_does_is_called_ever_less():
+    policy = Survival()
+
+    def calls(seed):
+        script = Script(seed=seed, length=6, right=("unknown tool",))
+        a, t = Approximation(), Target()
+        planner = Planner(a, t, Records(script), policy, PRICES, speed=0.8)
+        assert done(run_virtual(planner.run(script))) == alone(script)
+        return a.calls
+
+    per_task = [calls(seed) for seed in range(12)]
+    assert per_task[0] >= 2
+    assert sum(per_task[6:]) <= 0.25 * 6 * per_task[0], per_task
 
 
 def test_faults_of_t_are_retried_after_longer_and_longer():

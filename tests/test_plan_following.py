@@ -11,6 +11,7 @@ from typing import Any
 import flyball
 import pytest
 from agent_server import Server
+from flyball.controller.cli import main
 from flyball.controller.cli.status import table
 from flyball.controller.metrics import exposition
 from flyball.inference.agents.following import controller_address, planner_name
@@ -120,6 +121,27 @@ def test_names_of_planners_are_names_and_differ() -> None:
     assert len(names) == 5
     for name in names:
         assert check_engine_name(name) == name
+
+
+def test_planners_keep_their_reward_and_it_is_said(
+    controller: ControllerUnderTest,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    planning(("kept", "large"), controller=str(controller.address))
+    until(lambda: planner_of(controller, "kept"))
+    monkeypatch.setenv("FLYBALL_URL", controller.url)
+
+    def use(reward: str) -> tuple[str, str]:
+        monkeypatch.setattr("sys.argv", ["flyball", "reward", "use", reward])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code in {0, None}
+        return capsys.readouterr()
+
+    assert use("goodput") == ("goodput\n", "planners of agents keep latency-cost\n")
+    assert controller.client.plan_reward() == "latency-cost"
+    assert use("latency-cost") == ("latency-cost\n", "")
 
 
 def test_planners_in_the_status_and_the_metrics(controller: ControllerUnderTest) -> None:

@@ -91,7 +91,7 @@ def test_a_snapshot_in_numpy_gives_what_the_network_gives():
     assert np.abs(theirs).max() > 1e-4
     assert np.allclose(model.snapshot(1).correction(raw), theirs, atol=1e-5)
     other = learner(seed=3)
-    other.begin_with(model.snapshot(1))
+    other.q_net.adopt(model.snapshot(1).weights)
     assert np.allclose(other.q_net.correction(raw).detach().numpy(), theirs, atol=1e-6)
 
 

@@ -8,6 +8,7 @@ from flyball.policies.plan.oracle import Oracle
 from flyball.policies.plan.run_length import RunLengthModel
 from flyball.policies.plan.state import MAX_AHEAD
 from plans import call, finished, proposal, state, step
+from tiny_encoder import write_encoder
 
 
 @pytest.mark.parametrize(
@@ -49,6 +50,7 @@ def test_names_say_what_is_made():
         ("oracle:3", "has no option '3'; it has none"),
         ("oracle", "needs the future"),
         ("dsp:encoder=no/such-encoder", "no text encoder 'no/such-encoder'"),
+        ("survival:encoder=no/such-encoder", "no text encoder 'no/such-encoder'"),
     ],
 )
 def test_nonsense_is_refused(spec, message):
@@ -139,6 +141,12 @@ def test_it_learns_in_which_tasks_runs_are_long():
     assert policy.decide(state(task="book a flight")).steps >= 2
 
 
+def test_live_it_learns_in_the_background_unless_told_otherwise():
+    assert make_plan_policy("dsp", live=True).slow
+    assert not make_plan_policy("dsp:background=false", live=True).slow
+    assert not make_plan_policy("dsp").slow  # a replay is the same every time
+
+
 def test_learning_in_the_background_gives_a_decision_in_time():
     policy = make_plan_policy("dsp:every=1,background=true")
     assert policy.slow
@@ -161,23 +169,7 @@ def test_learning_lessens_the_error():
 
 
 def test_any_encoder_of_hugging_face_can_stand_in(tmp_path):
-    transformers = pytest.importorskip("transformers")
-    tokenizers = pytest.importorskip("tokenizers")
-    words = {w: i for i, w in enumerate(["[PAD]", "[UNK]", "good", "bad", "task"])}
-    plain = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="[UNK]"))
-    plain.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
-    fast = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=plain, pad_token="[PAD]", unk_token="[UNK]"
-    )
-    fast.save_pretrained(tmp_path)
-    config = transformers.BertConfig(
-        vocab_size=5,
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=16,
-    )
-    transformers.BertModel(config).save_pretrained(tmp_path)
+    write_encoder(tmp_path)
     model = RunLengthModel(0.5, str(tmp_path))
     before = model.predict(["good task"])
     for _ in range(20):

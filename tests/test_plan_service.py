@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from random import Random
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -14,12 +17,21 @@ from flyball.inference.agents.planner import Planner
 from flyball.inference.agents.replay.clock import run_virtual
 from flyball.inference.client import ControllerError
 from flyball.inference.reports import Mode, PlanReport
-from flyball.policies.plan.policy import PlanPolicy
+from flyball.inference.wire import SetMode, UsePolicy
+from flyball.policies.plan import dsp
+from flyball.policies.plan.dsp import Dsp
+from flyball.policies.plan.fixed import Fixed
+from flyball.policies.plan.policy import FinishedRun, PlanPolicy
+from flyball.policies.plan.rule import Survival
 from flyball.policies.plan.snapshot import uncorrected
+from flyball.policies.plan.state import PlanState
 from running import ControllerUnderTest, until
-from scripted_agents import PRICES, Approximation, Records, Script, Target, alone, done
+from scripted_agents import PRICES, Approximation, Choosing, Records, Script, Target, alone, done
 
 INFO = PlannerInfo(planner="agents", approximation="small", target="large", static_steps=1)
+
+QUICK = Script(length=4, a_seconds=(0.01,), t_seconds=(0.05,))
+"""For real time."""
 
 
 def scripts(count: int, seed: int = 0) -> list[Script]:
@@ -85,6 +97,91 @@ def test_modes(sent: list[PlanReport], mode: Mode, reports: int, aheads: set[int
     assert chosen == aheads if aheads else len(chosen) > 1
     for report in sent:
         assert (rows_of(report.columns).propensities == 1.0).all()
+
+
+def test_a_frozen_policy_of_the_catalogue_neither_explores_nor_learns() -> None:
+    policy = Survival(budget=1.0)
+    before = policy.estimates.arrays()
+    frozen = governor([], mode=Mode.FREEZE, speed=0.8, policy=policy, spec="survival")
+    run_all(frozen, scripts(6))
+    assert not policy.explore
+    now = policy.estimates.arrays()
+    assert all(np.array_equal(now[name], before[name]) for name in now if name != "congestion")
+    # What is measured goes on, for whoever decides next.
+    assert frozen.learned.estimates.arrays()["matches/before"].any()
+    frozen.book.receive(SetMode("agents", Mode.APPLY))
+    run_all(frozen, scripts(6))
+    assert policy.explore
+    assert not np.array_equal(policy.estimates.arrays()["matches/before"], before["matches/before"])
+
+
+def test_a_run_that_was_frozen_on_its_way_leaves_no_gap_to_learn_from() -> None:
+    class Noting(Fixed):
+        told: ClassVar[list[str]] = []
+
+        def settled(self, state: PlanState, index: int, matched: bool | None) -> None:
+            self.told.append(f"settled {index}")
+            if index == 1:
+                governed.book.receive(SetMode("agents", Mode.FREEZE))
+
+        def finished(self, run: FinishedRun) -> None:
+            self.told.append("finished")
+
+        def forget(self, run: int) -> None:
+            self.told.append("forgotten")
+            governed.book.receive(SetMode("agents", Mode.APPLY))
+
+    governed = governor([], policy=Noting(1), spec="noting")
+    run_all(governed, [Script(length=5), Script(length=2)])
+    assert Noting.told == ["settled 0", "settled 1", "forgotten"] * 2
+
+
+def test_policies_that_are_ordered_learn_beside_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    threads: list[int] = []
+    monkeypatch.setattr(dsp, "learn", lambda *_: threads.append(threading.get_ident()))
+    governed = PlanGovernor(INFO)
+    governed.book.receive(UsePolicy("agents", "dsp:tau=.9,every=1"))
+
+    async def plan() -> None:
+        planner = Planner(Approximation(), Target(), Records(QUICK), governed, PRICES)
+        assert done(await planner.run(QUICK)) == alone(QUICK)
+
+    asyncio.run(plan())
+    until(lambda: threads)
+    assert threading.get_ident() not in threads
+    assert governed.faults == 0
+    governed.book.receive(UsePolicy("agents", "dsp:background=false"))
+    assert not governed.slow
+
+
+def test_dsp_forgets_a_run_that_it_is_not_told_of_any_more() -> None:
+    policy = Dsp(every=1)
+    for number, forgotten in ((1, True), (2, False)):
+        policy.settled(PlanState("a task", run=number), 0, True)
+        if forgotten:
+            policy.forget(number)
+        policy.finished(FinishedRun(number, "a task", (), False, 1.0, 0.0, 0.0))
+        assert bool(policy._episodes) is not forgotten
+
+
+@pytest.mark.parametrize(("mode", "ahead"), [(Mode.SHADOW, 1), (Mode.APPLY, 3)])
+def test_modes_hold_for_policies_that_take_time(
+    sent: list[PlanReport], mode: Mode, ahead: int
+) -> None:
+    def choosing() -> Choosing:
+        return Choosing([3], barrier=True, slow=0.5)
+
+    for script in scripts(3):
+        governed = governor(sent, mode=mode, policy=choosing(), spec="slow")
+        run_all(governed, [script])
+        assert {i for i, count in enumerate(governed.beat().aheads) if count} == {ahead}
+        rows = rows_of(sent[-1].columns)
+        assert set(rows.actions) == {ahead}
+        assert len(rows) == governed.decisions
+        assert rows.spent[:, 2].sum() == governed.totals.steps
+    assert len(sent) == 3
 
 
 def test_a_policy_that_fails_costs_the_speculation_alone(sent: list[PlanReport]) -> None:

@@ -52,6 +52,13 @@ def test_a_proposal_tells_more_than_its_context():
     assert model.told > 0.6 > before
 
 
+def test_an_answer_of_no_use_tells_of_the_step():
+    model = MatchModel()
+    for _ in range(8):
+        model.settled(state(), False)
+    assert model.chances(state())[0] < MatchModel().chances(state())[0] / 2
+
+
 def test_what_is_censored_teaches_nothing():
     model = MatchModel()
     plan = state(proposed=[proposal("a"), proposal("b")])

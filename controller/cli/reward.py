@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .console import DEFAULT_URL, OwnUrl, Url, controller, say
 
+if TYPE_CHECKING:
+    from ...inference.client import ControllerClient
+
 app = typer.Typer(
-    help="Show, list or swap what is rewarded.\n\nExample: flyball reward use goodput",
+    help="Show, list or swap what is rewarded. Planners of agents keep latency-cost.\n\n"
+    "Example: flyball reward use goodput",
     invoke_without_command=True,
     no_args_is_help=False,
 )
@@ -22,6 +26,7 @@ def show(context: typer.Context, url: Url = DEFAULT_URL) -> None:
     if context.invoked_subcommand is None:
         with controller(url) as client:
             say(client.reward())
+            _tell_planners(client)
 
 
 @app.command()
@@ -38,11 +43,13 @@ def use(
     The controller imports and runs it in its own process: a module is looked for where the
     controller was started, and a reward that blocks holds the controller up (never an engine).
     A reward that cannot be used is refused with the reason, and the old one stays in force.
+    It is of engines: planners of agents keep latency-cost.
 
     Example: flyball reward use mypkg.mymodule:MyReward
     """
     with controller(url or context.obj) as client:
         say(client.set_reward(spec))
+        _tell_planners(client)
 
 
 @app.command("list")
@@ -52,3 +59,10 @@ def list_() -> None:
 
     for name in available():
         say(name)
+
+
+def _tell_planners(client: ControllerClient) -> None:
+    """Say where planners are rewarded for something else; to people, not to scripts."""
+    plan = client.plan_reward()
+    if plan is not None and plan != client.reward():
+        typer.echo(f"planners of agents keep {plan}", err=True)

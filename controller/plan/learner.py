@@ -100,18 +100,6 @@ class PlanLearner:
         log.warning("plan snapshot %d not promoted: %s", self.registry.next_number, reason)
         return None
 
-    def rollback(self, number: int) -> PlanSnapshot:
-        """Return to an earlier snapshot: nothing newer for a while, then learning on from it.
-
-        Raises:
-            RegistryError: listing what there is.
-            SnapshotError: if its file is damaged.
-        """
-        snapshot = self.registry.promote(number)
-        self._publish_at = time.monotonic() + self.settings.hold_seconds
-        self.model.begin_with(snapshot)
-        return snapshot
-
     def speed(self, value: float) -> None:
         """Note the knob: the past is relabelled with it more often than with other speeds."""
         self.model.knob = value

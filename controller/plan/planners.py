@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from ...envs.rewards import LatencyCost
 from ...inference.agents.messages import rows_of
 from ...inference.reports import Mode, PlanBeat, PlanReport
 from ..engines import MOST_ENGINES
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from .learner import PlanLearner
 
 _FORGOTTEN: Final = 600.0  # seconds without a beat after which a planner is no longer listed
+
+PLAN_REWARD: Final = LatencyCost.name
+"""Of planners, always: their rule, and what is learned on top of it, are of seconds and dollars."""
 
 
 class Planners:
@@ -74,6 +78,11 @@ class Planners:
     def get(self, name: str | None) -> PlannerView | None:
         """A planner that was heard of, by its name."""
         return self._views.get(name) if name is not None else None
+
+    @property
+    def heard(self) -> bool:
+        """Whether there are any."""
+        return bool(self._views)
 
     def status(self) -> list[dict[str, Any]]:
         """Every planner, for people; JSON-able."""

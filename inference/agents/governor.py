@@ -1,7 +1,8 @@
 """The governor of a planner: it decides as it is ordered, and reports what came of it.
 
-In a planner's place of a policy. Whatever decides, what is learned online of matches and calls
-goes on, so that whoever decides next knows it.
+In a planner's place of a policy. Whatever decides, in every mode, our own policy's estimates of
+matches and calls go on, as those of drafts and step times do in an engine, so that whoever decides
+next knows them. Another policy is told of nothing while it is frozen.
 """
 
 from __future__ import annotations
@@ -75,6 +76,7 @@ class PlanGovernor(PlanPolicy):
         self._durations = Durations()
         self._calibration = Calibration()
         self._choosers: dict[int, PlanPolicy] = {}  # by run
+        self._untold: set[int] = set()  # runs that whoever decides is not told of any more
         self._aheads = [0] * (MAX_AHEAD + 1)
         self._latest = PlanState("")
         self._ahead = 0
@@ -110,7 +112,7 @@ class PlanGovernor(PlanPolicy):
         state = self._standing(state)
         orders = self.book.orders
         try:
-            ahead = self._decide(state, orders)
+            ahead = self._applied(state, self._ready(state, orders).decide(state), orders)
             if orders.mode is not Mode.OFF:
                 self._recorder.decided(state, observe(state, self.learned.estimates), ahead)
         except Exception as e:  # noqa: BLE001 - a run goes on whatever its policy does
@@ -123,8 +125,14 @@ class PlanGovernor(PlanPolicy):
     async def consider(self, state: PlanState) -> Ahead:
         """Decide for a round, taking time; see ``PlanPolicy``."""
         state = self._standing(state)
+        orders = self.book.orders
         try:
-            ahead = await self._of(state).consider(state)
+            # What is known by now: verdicts may come in while it considers.
+            observation = observe(state, self.learned.estimates)
+            ahead = await self._ready(state, orders).consider(state)
+            ahead = self._applied(state, ahead, orders)
+            if orders.mode is not Mode.OFF:
+                self._recorder.decided(state, observation, ahead)
         except Exception as e:  # noqa: BLE001 - a run goes on whatever its policy does
             self._fault(e)
             ahead = Ahead(0)
@@ -134,7 +142,7 @@ class PlanGovernor(PlanPolicy):
     def settled(self, state: PlanState, index: int, matched: bool | None) -> None:
         """Learn that a step is settled."""
         self.totals.steps += 1
-        self.totals.judged += matched is not None
+        self.totals.judged += matched is not None and bool(state.proposed)
         self.totals.matched += bool(matched)
         if matched is not None:
             chance = float(self.learned.estimates.matches.chances(state)[0])
@@ -158,6 +166,7 @@ class PlanGovernor(PlanPolicy):
         totals.wasted += run.wasted
         self._tell(run.run, lambda policy: policy.finished(run))
         self._choosers.pop(run.run, None)
+        self._untold.discard(run.run)
         rows = self._recorder.finished(run)
         if rows is not None and self._send is not None and self.book.orders.mode is not Mode.OFF:
             self._report(rows)
@@ -195,15 +204,17 @@ class PlanGovernor(PlanPolicy):
         """The state at the knob that holds."""
         return state if self._own_speed else replace(state, speed=self.book.orders.speed)
 
-    def _decide(self, state: PlanState, orders: PlanOrders) -> Ahead:
+    def _ready(self, state: PlanState, orders: PlanOrders) -> PlanPolicy:
+        """Who decides for a run, as is ordered."""
         chooser = self._of(state)
         if chooser is self.learned:
             self.learned.snapshot = orders.snapshot or self.learned.snapshot
-            self.learned.explore = orders.mode is Mode.APPLY
-        ahead = chooser.decide(state)
-        if orders.mode is Mode.SHADOW:
-            return self._static.decide(state)
-        return ahead
+        chooser.explore = orders.mode is Mode.APPLY
+        return chooser
+
+    def _applied(self, state: PlanState, ahead: Ahead, orders: PlanOrders) -> Ahead:
+        """What is done where so much was decided."""
+        return self._static.decide(state) if orders.mode is Mode.SHADOW else ahead
 
     def _chooser(self) -> PlanPolicy:
         """Who decides by the orders that hold now."""
@@ -223,13 +234,22 @@ class PlanGovernor(PlanPolicy):
 
     def _tell(self, run: int, notice: Callable[[PlanPolicy], None]) -> None:
         """Give a notice to what is learned, and to whoever else decides for the run."""
+        self._safely(lambda: notice(self.learned))
         chooser = self._choosers.get(run)
-        others = () if chooser is None or chooser is self.learned else (chooser,)
-        for policy in (self.learned, *others):
-            try:
-                notice(policy)
-            except Exception as e:  # noqa: BLE001
-                self._fault(e)
+        if chooser is None or chooser is self.learned:
+            return
+        if run not in self._untold and self.book.orders.mode is Mode.FREEZE:
+            # For good: a run with a gap would be learned from as if there had been none.
+            self._untold.add(run)
+            self._safely(lambda: chooser.forget(run))
+        if run not in self._untold:
+            self._safely(lambda: notice(chooser))
+
+    def _safely(self, tell: Callable[[], None]) -> None:
+        try:
+            tell()
+        except Exception as e:  # noqa: BLE001 - a run goes on whatever its policy does
+            self._fault(e)
 
     def _count(self, state: PlanState, ahead: Ahead) -> None:
         self.decisions += 1

@@ -60,7 +60,7 @@ class PlanOrderBook(Book[PlanOrders]):
         if spec in {"", LEARNED}:
             return None
         if spec not in self._kept:
-            self._kept[spec] = make_plan_policy(spec, self._seed)
+            self._kept[spec] = make_plan_policy(spec, self._seed, live=True)
             if len(self._kept) > _MOST_KEPT:
                 del self._kept[next(iter(self._kept))]
         return self._kept[spec]

@@ -196,6 +196,8 @@ class Run:
     def _proposed(self, step: Unsettled, flight: Flight, wish: Wish | BaseException) -> None:
         if isinstance(wish, BaseException):
             step.silent = True
+            answered = not isinstance(_outcome(flight), BaseException)
+            step.in_vain = answered or flight.dollars > 0.0
             self._failed(flight, Fate.FAILED, wish)
             return
         self._settling.propose(step, wish)

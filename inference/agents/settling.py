@@ -125,7 +125,7 @@ class Settling:
         self.stop()
 
     def _commit(self, step: Unsettled, verdict: Wish) -> None:
-        self._terms.policy.settled(self._look(True), step.index, step.matched)
+        self._terms.policy.settled(self._look(True), step.index, step.learned)
         self._window.shift()
         self._calls.resolve(verdict.flight, Fate.USED)
         if step.proposal is not None:  # one that did not match is resolved

@@ -75,6 +75,7 @@ class Unsettled:
         verdict: what T said; it stands if the steps before do.
         matched: whether these are the same; None where there is no proposal or no verdict.
         silent: whether A can say no more of it.
+        in_vain: whether A gave, or was paid for, an answer that is of no use.
         faults: of T at this step.
         fault: T's last one, when it may not be asked again.
         executions: by the identity of the action.
@@ -89,6 +90,7 @@ class Unsettled:
     verdict: Wish | None = None
     matched: bool | None = None
     silent: bool = False
+    in_vain: bool = False
     faults: int = 0
     fault: BaseException | None = None
     executions: dict[str, Execution] = field(default_factory=dict)
@@ -119,6 +121,11 @@ class Unsettled:
     def unproposed(self) -> bool:
         """Whether A can be asked for it."""
         return self.proposing is None and self.wish is None and not self.silent
+
+    @property
+    def learned(self) -> bool | None:
+        """Whether A was right, as policies are told: an answer of no use is as good as wrong."""
+        return False if self.in_vain else self.matched
 
     @property
     def observation(self) -> str | None:

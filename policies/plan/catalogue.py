@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from ..catalogue.options import Explained, Options, explain, read
 from .dsp import Dsp
+from .encoder import HuggingFaceEncoder, RememberedEncoder
 from .fixed import Fixed
 from .isp import Isp
 from .learned import Learned
@@ -18,7 +19,9 @@ from .oracle import Future, Judge, Oracle
 from .policy import PlanPolicy
 from .rule import Survival
 from .snapshot import PlanSnapshot
+from .space import PlanEstimates
 from .state import MAX_AHEAD
+from .survival import MatchModel
 
 Steps = Annotated[int, Meta(ge=0, le=MAX_AHEAD, description=f"an integer in [0, {MAX_AHEAD}]")]
 
@@ -47,7 +50,10 @@ class DspOptions(Options, frozen=True):
     ] = 0
     encoder: Annotated[str, Meta(description="a Hugging Face encoder on this machine")] = ""
     every: Annotated[int, Meta(ge=1, description="runs between two times of learning")] = 16
-    background: Annotated[bool, Meta(description="true or false: in a thread of its own")] = False
+    background: Annotated[
+        bool | None,
+        Meta(description="true or false: in a thread of its own, as it does by default live"),
+    ] = None
 
 
 class SurvivalOptions(Options, frozen=True):
@@ -56,6 +62,13 @@ class SurvivalOptions(Options, frozen=True):
     budget: Annotated[
         float, Meta(ge=0.0, le=1.0, description="a number in [0, 1]: loss spent on learning")
     ] = 0.005
+    encoder: Annotated[
+        str,
+        Meta(description="a Hugging Face encoder on this machine that reads tasks and actions"),
+    ] = ""
+    background: Annotated[
+        bool, Meta(description="true or false: it does so in a thread of its own")
+    ] = True
 
 
 class Given(NamedTuple):
@@ -65,11 +78,13 @@ class Given(NamedTuple):
         seed: of everything random.
         future: tells the oracle which steps will match.
         snapshot: that the learned policy starts with.
+        live: whether an event loop waits for it that has other things to do.
     """
 
     seed: int = 0
     future: Future | None = None
     snapshot: PlanSnapshot | None = None
+    live: bool = False
 
 
 class PlanEntry(NamedTuple):
@@ -84,6 +99,16 @@ class PlanEntry(NamedTuple):
     name: str
     about: str
     options: list[Explained]
+
+
+def _dsp(o: DspOptions, given: Given) -> PlanPolicy:
+    background = given.live if o.background is None else o.background
+    return Dsp(o.tau, o.beta, o.encoder, o.every, background, given.seed)
+
+
+def _survival(o: SurvivalOptions, given: Given) -> PlanPolicy:
+    encoder = RememberedEncoder(HuggingFaceEncoder(o.encoder), o.background) if o.encoder else None
+    return Survival(PlanEstimates(MatchModel(encoder)), o.budget, given.seed)
 
 
 def _oracle(_: Any, given: Given) -> PlanPolicy:
@@ -105,16 +130,8 @@ _Make = Callable[[Any, Given], PlanPolicy]
 _CATALOGUE: Final[Mapping[str, tuple[type[PlanPolicy], type[Options], _Make]]] = {
     "fixed": (Fixed, FixedOptions, lambda o, _: Fixed(o.k, o.barrier)),
     "isp": (Isp, IspOptions, lambda o, _: Isp(o.k)),
-    "dsp": (
-        Dsp,
-        DspOptions,
-        lambda o, g: Dsp(o.tau, o.beta, o.encoder, o.every, o.background, g.seed),
-    ),
-    "survival": (
-        Survival,
-        SurvivalOptions,
-        lambda o, g: Survival(budget=o.budget, seed=g.seed),
-    ),
+    "dsp": (Dsp, DspOptions, _dsp),
+    "survival": (Survival, SurvivalOptions, _survival),
     "learned": (Learned, Options, lambda _, g: Learned(g.snapshot, seed=g.seed)),
     "judge": (Judge, Options, _judge),
     "oracle": (Oracle, Options, _oracle),
@@ -134,6 +151,7 @@ def make_plan_policy(
     seed: int = 0,
     future: Future | None = None,
     snapshot: PlanSnapshot | None = None,
+    live: bool = False,
 ) -> PlanPolicy:
     """A policy from its specification.
 
@@ -143,6 +161,8 @@ def make_plan_policy(
         seed: of everything random.
         future: tells ``oracle`` and ``judge`` which steps will match; needed by those alone.
         snapshot: that the learned policy starts with; None for the rule.
+        live: whether what takes long is done beside the event loop, unless ``spec`` says
+            otherwise; else at once, which is repeatable.
 
     Raises:
         ValueError: listing the names that exist, or naming the option that will not do, its
@@ -156,4 +176,4 @@ def make_plan_policy(
     if text and "=" not in text.split(",")[0] and options:
         text = f"{options[0].name}={text}"
     query = re.sub(r"=(-?)\.(?=\d)", r"=\g<1>0.", text.replace(",", "&"))  # .9 is 0.9
-    return make(read(name, kind, query), Given(seed, future, snapshot))
+    return make(read(name, kind, query), Given(seed, future, snapshot, live))

@@ -116,6 +116,10 @@ class Dsp(PlanPolicy):
         if self._finished % self.every == 0 and self._episodes:
             self._learn()
 
+    def forget(self, run: int) -> None:
+        """Drop a run's episode: how it goes on will not be known."""
+        self._open.pop(run, None)
+
     def _close(self, run: int) -> None:
         episode = self._open.pop(run)
         if episode.texts:

@@ -20,7 +20,6 @@ class Learned(Survival):
 
     Attributes:
         snapshot: what was learned; may be replaced at any time.
-        explore: whether A is called now and then in order to learn.
 
     Args:
         snapshot: what was learned; None for nothing yet: the rule.
@@ -39,7 +38,6 @@ class Learned(Survival):
     ) -> None:
         super().__init__(estimates, seed=seed)
         self.snapshot = uncorrected() if snapshot is None else snapshot
-        self.explore = True
 
     def decide(self, state: PlanState) -> Ahead:
         """Decide; see ``PlanPolicy``."""

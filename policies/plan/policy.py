@@ -25,6 +25,7 @@ When what comes:
   notice or decision that follows from it. One that is cancelled ends when the agent has let go
   of it, perhaps after decisions that follow from what cancelled it; it is charged then.
 * ``finished``: when a run ends, however it does; after its last ``ended``.
+* ``forget``: where it is not to learn of a run any more; no notice of that run follows.
 """
 
 from __future__ import annotations
@@ -103,6 +104,10 @@ class PlanPolicy(ABC):
     """Whether deciding for a round takes long, as with a large text encoder: such a policy is
     asked by ``consider``."""
 
+    explore: bool = True
+    """Whether it may choose what it does not hold to be best, in order to learn; whoever gives the
+    orders may change it at any time."""
+
     @abstractmethod
     def decide(self, state: PlanState) -> Ahead:
         """Decide.
@@ -127,6 +132,8 @@ class PlanPolicy(ABC):
                 ``state.proposed[0]``.
             index: of the step, from 0: ``len(state.committed)``.
             matched: whether T's action matched A's; None where A had proposed nothing for it.
+                False, with nothing in ``state.proposed``, where A's answer was of no use: what no
+                tool does, or a call that failed and is charged.
         """
 
     def ended(self, call: EndedCall, state: PlanState) -> None:  # noqa: B027 - optional
@@ -139,3 +146,10 @@ class PlanPolicy(ABC):
 
     def finished(self, run: FinishedRun) -> None:  # noqa: B027 - optional
         """Learn that a run ended."""
+
+    def forget(self, run: int) -> None:  # noqa: B027 - optional
+        """Drop what is kept of a run that goes on: nothing more will be told of it.
+
+        Args:
+            run: as in ``PlanState``.
+        """

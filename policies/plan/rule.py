@@ -48,7 +48,8 @@ class Survival(PlanPolicy):
         self.estimates.crowd(state.free)
         raw = observe(state, self.estimates)
         loss = losses(raw) / steps_ahead(raw[None])[0]
-        return self._choose(loss, len(state.proposed), self.budget * state.speed)
+        budget = self.budget if self.explore else 0.0
+        return self._choose(loss, len(state.proposed), budget * state.speed)
 
     def _choose(self, loss: Floats, proposed: int, budget: float) -> Ahead:
         """The best choice, or now and then one step more than is proposed, to learn.

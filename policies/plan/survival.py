@@ -6,7 +6,8 @@ q_1 x ... x q_(f-1) x (1 - q_f), one factor for each verdict. Steps after f have
 prefix was void, so whatever the target agent said of them was said about another state. A step
 whose verdict never came (cancelled, failed, the run ended before) has the factor 1, too: what is
 censored by something that does not depend on its outcome tells of it that it was tried and nothing
-more. So a run that is cut off after three matches still tells three matches in full.
+more. So a run that is cut off after three matches still tells three matches in full. An answer that
+is of no use (no tool does what it proposes) is a mismatch: it is paid for as one.
 
 q_i is a logistic function of hashed features whose weights are learned with their uncertainty
 (``logistic``), so that it is right at first by what holds of all steps, and soon by what holds of
@@ -83,9 +84,10 @@ class MatchModel:
 
         Args:
             state: the plan just before.
-            matched: the verdict; None where nothing was proposed, which teaches nothing.
+            matched: the verdict; None where nothing was proposed, which teaches nothing. False
+                without a proposal, where A's answer was of no use, tells of the step alone.
         """
-        if matched is None or not state.proposed:
+        if matched is None or (matched and not state.proposed):
             return
         context, proposed = _steps(state)[0]
         features = context_features(context, self._encoder)

@@ -170,15 +170,6 @@ class PlanDQN(DQN):
         meta = PlanMeta(number, budget, self._n_updates, seen)
         return PlanSnapshot(meta, self.q_net_target.exported())
 
-    def begin_with(self, snapshot: PlanSnapshot) -> None:
-        """Carry on from a snapshot.
-
-        Raises:
-            ValueError: if its layers have other shapes.
-        """
-        for network in (self.q_net, self.q_net_target):
-            network.adopt(snapshot.weights)
-
     def targets(self, rows: PlanRows) -> Targets:
         """What rows are to be told, at the speeds of their observations."""
         foreseen = foresee(rows.observations)
