@@ -398,6 +398,62 @@ def test_everything_is_watched_as_it_happens():
     assert {run for run, _ in seen} == {trajectory.run}
 
 
+def test_a_watch_that_raises_is_told_no_more_and_the_run_goes_on(caplog):
+    seen = []
+
+    def watch(run, event):
+        seen.append(event.kind)
+        if seen.count(EventKind.PROPOSED) == 3:
+            raise ZeroDivisionError
+
+    stage = Stage(Script(length=6), Fixed(4), watch=watch)
+    trajectory = run_virtual(stage.planner.run(stage.script))
+    assert done(trajectory) == alone(stage.script)
+    assert seen == [event.kind for event in trajectory.events][: len(seen)]
+    assert seen.count(EventKind.PROPOSED) == 3
+    assert len([record for record in caplog.records if record.exc_info]) == 1
+
+
+def test_a_plan_cancelled_under_a_watch_that_raises_leaves_nothing_running():
+    def watch(run, event):
+        if event.kind is EventKind.CANCELLED:
+            raise ZeroDivisionError
+
+    stage = Stage(Script(), Choosing([4]), watch=watch)
+
+    async def cancelled():
+        running = asyncio.create_task(stage.planner.run(stage.script))
+        await asyncio.sleep(3.5)
+        assert stage.budget.in_flight > 1
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        stage.check_end()
+
+    run_virtual(cancelled())
+
+
+def test_a_watch_that_cannot_be_guarded_against_leaves_nothing_running_either():
+    class Stop(BaseException):
+        pass
+
+    def watch(run, event):
+        if event.kind is EventKind.CANCELLED:
+            raise Stop
+
+    stage = Stage(Script(), Choosing([4]), watch=watch)
+
+    async def stopped():
+        running = asyncio.create_task(stage.planner.run(stage.script))
+        await asyncio.sleep(3.5)
+        running.cancel()
+        with pytest.raises(Stop):
+            await running
+        stage.check_end()
+
+    run_virtual(stopped())
+
+
 def test_a_model_without_a_price_is_refused():
     with pytest.raises(ValueError, match=r"no price of model .large.; known are .*small"):
         Planner(

@@ -96,7 +96,8 @@ async def plan(
             values), ``exact``, or a function of both.
         budget: of concurrent calls, shared by all plans that are given the same.
         limits: of steps, seconds and repeated calls.
-        watch: told of everything as it happens: the run's number and the event.
+        watch: told of everything as it happens: the run's number and the event. What it raises is
+            logged, and it is told no more of that run.
 
     Returns:
         The steps, their times, and what every call cost.

@@ -45,7 +45,7 @@ class Planner:
             one, no limit.
         limits: what a run and its calls may take.
         describe: writes a task as text, for the policy.
-        watch: told of everything as it happens.
+        watch: told of everything as it happens; one that raises is told no more of that run.
 
     Raises:
         ValueError: the speed is out of range, a model has no price, or no such matching.

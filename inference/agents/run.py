@@ -78,7 +78,12 @@ class Run:
 
     async def _end(self) -> None:
         self._settling.stop()
-        self._settling.drop_all()
+        try:
+            self._settling.drop_all()
+        finally:
+            await self._close()
+
+    async def _close(self) -> None:
         try:
             await self._tasks.close()
         finally:
