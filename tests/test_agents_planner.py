@@ -390,6 +390,25 @@ def test_a_tool_that_raises_ends_the_run_with_what_was_committed():
         assert len(failed.value.trajectory.steps) == 2
 
 
+@pytest.mark.parametrize("answer", [None, 7, b"bytes", ["a", "list"]])
+@pytest.mark.parametrize("seconds", [0.0, 1.0])
+def test_a_tool_that_gives_no_text_ends_the_run_with_what_was_committed(answer, seconds):
+    class Odd(Records):
+        def observe(self, action):
+            text = super().observe(action)
+            return answer if action.arguments.get("index") == 2 else text
+
+    stage = Stage(Script(length=5, tool_seconds=(seconds,)), Choosing([8]))
+    stage.planner = Planner(
+        stage.a, stage.t, Odd(stage.script), stage.policy, PRICES, budget=stage.budget
+    )
+    reason = f"step 3: look failed: a tool must give text, got {type(answer).__name__}$"
+    with pytest.raises(PlanError, match=reason) as failed:
+        run_virtual(stage.run())
+    assert isinstance(failed.value.__cause__, TypeError)
+    assert len(failed.value.trajectory.steps) == 2
+
+
 def test_everything_is_watched_as_it_happens():
     seen = []
     stage = Stage(Script(), Choosing([3]), watch=lambda run, event: seen.append((run, event)))
