@@ -14,12 +14,10 @@ from .budget import Budget
 from .costs import ModelPrice
 from .environment import Environments, Tool, Tools
 from .following import Following, controller_address
-from .function import FunctionAgent
 from .function_tools import tools as as_tools
 from .journal import Watch
 from .matching import Matching
 from .planner import Planner
-from .prices import price_of
 from .protocol import Agent
 from .terms import Limits
 from .trajectory import Trajectory
@@ -91,7 +89,8 @@ async def plan(
             default what the environment variable FLYBALL_CONTROLLER names, unless there is a
             ``policy``; "" for none. The link is closed when the process ends. A controller that
             is not there, or goes, holds up nothing.
-        prices: of models, by name, before those of the price table.
+        prices: of models, by name, before those that function agents have and those of the price
+            table.
         matching: when the approximation agent's action is the target's: ``normalised`` (equal JSON
             values), ``exact``, or a function of both.
         budget: of concurrent calls, shared by all plans that are given the same.
@@ -117,7 +116,7 @@ async def plan(
         target,
         tools if not isinstance(tools, Iterable) else Tools(as_tools(tools)),
         policy or await _decider(agents, address, speed is not None),
-        {agent.model: _price(agent, prices) for agent in agents},
+        prices or {},
         speed=_SPEED if speed is None else speed,
         matching=matching,
         budget=budget,
@@ -126,14 +125,6 @@ async def plan(
         watch=watch,
     )
     return await planner.run(task)
-
-
-def _price(agent: Agent, prices: Mapping[str, ModelPrice] | None) -> ModelPrice:
-    """The price of an agent's model: as given, as the agent has it, or as the table does."""
-    own = agent.price if isinstance(agent, FunctionAgent) else None
-    if own is not None and agent.model not in (prices or {}):
-        return own
-    return price_of(agent.model, prices)
 
 
 def _address(controller: str | None, policy: PlanPolicy | None) -> Address | None:

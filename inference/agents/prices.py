@@ -17,6 +17,8 @@ from typing import Final
 import msgspec
 
 from .costs import ModelPrice
+from .function import FunctionAgent
+from .protocol import Agent
 
 _NUMBER: Final = re.compile(r"\d+(\.\d*)?|\.\d+", re.ASCII)
 _FORM: Final = (
@@ -96,6 +98,18 @@ def price_of(model: str, given: Mapping[str, ModelPrice] | None = None) -> Model
             f"(prices of {compiled()}). Give one: {_FORM}"
         )
     return price
+
+
+def price_for(agent: Agent, given: Mapping[str, ModelPrice] | None = None) -> ModelPrice:
+    """The price of an agent's model: as it was given, as the agent has it, or as the table does.
+
+    Raises:
+        PriceError: see ``price_of``.
+    """
+    own = agent.price if isinstance(agent, FunctionAgent) else None
+    if own is None or agent.model in (given or {}):
+        return price_of(agent.model, given)
+    return own
 
 
 def _closest(model: str, given: Mapping[str, ModelPrice]) -> list[str]:
