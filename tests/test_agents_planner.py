@@ -5,7 +5,7 @@ import math
 from itertools import pairwise
 
 import pytest
-from flyball.inference.agents.budget import Budget
+from flyball.inference.agents.budget import Budget, Ticket
 from flyball.inference.agents.costs import Fate
 from flyball.inference.agents.planner import Planner
 from flyball.inference.agents.replay.clock import run_virtual
@@ -471,6 +471,63 @@ def test_a_watch_that_cannot_be_guarded_against_leaves_nothing_running_either():
         stage.check_end()
 
     run_virtual(stopped())
+
+
+@pytest.mark.parametrize("right", [(True,), (False,), (True, False)])
+@pytest.mark.parametrize("limit", [1, 2])
+def test_a_freed_slot_goes_to_no_call_that_is_not_wanted_any_more(limit, right):
+    stage = Stage(Script(length=6, right=right), Choosing([1]), limit)
+    trajectory = run_virtual(stage.run())
+    assert done(trajectory) == alone(stage.script)
+    assert all(call.seconds > 0 for call in stage.policy.calls)
+    if limit == 1:  # T's slot is never free before T has settled the step
+        assert stage.a.calls == 0
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_handling_that_raises_keeps_no_slot(limit):
+    class Broken(Choosing):
+        def ended(self, call, state):
+            super().ended(call, state)
+            raise ZeroDivisionError
+
+    stage = Stage(Script(t_seconds=(1.0,)), Broken([4]), limit)
+
+    async def broken():
+        with pytest.raises(ZeroDivisionError):
+            await stage.planner.run(stage.script)
+        stage.check_end()
+        await asyncio.wait_for(stage.budget.acquire(Ticket(stage.budget.join(), True)), 1.0)
+
+    run_virtual(broken())
+    assert len(stage.policy.calls) == stage.a.calls + stage.t.calls
+
+
+def test_slots_are_free_while_a_run_that_was_cancelled_waits_for_its_slowest():
+    class Stubborn(Records):
+        async def _after(self, seconds, action):
+            try:
+                return await super()._after(seconds, action)
+            finally:
+                await asyncio.sleep(5.0)
+
+    stage = Stage(Script(tool_seconds=(50.0,)), Choosing([4]), 2)
+    stage.planner = Planner(
+        stage.a, stage.t, Stubborn(stage.script), stage.policy, PRICES, budget=stage.budget
+    )
+
+    async def cancelled():
+        running = asyncio.create_task(stage.planner.run(stage.script))
+        await asyncio.sleep(1.5)
+        running.cancel()
+        await asyncio.sleep(3.0)
+        assert not running.done()
+        assert stage.budget.free == stage.budget.limit
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        stage.check_end()
+
+    run_virtual(cancelled())
 
 
 def test_a_model_without_a_price_is_refused():
