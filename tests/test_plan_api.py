@@ -108,6 +108,11 @@ def test_a_model_without_a_price_is_refused() -> None:
         planning(1, prices={"large": PRICES["large"]})
 
 
+def test_a_price_that_is_none_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"the price of 'small' must be a ModelPrice.*'1/1/1'"):
+        planning(1, prices={**PRICES, "small": "1/1/1"})
+
+
 def test_agents_of_one_name_are_each_charged_by_their_own_price() -> None:
     class Asks:
         def __init__(self, turns: int) -> None:

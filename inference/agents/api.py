@@ -104,7 +104,7 @@ async def plan(
     Raises:
         PlanError: the target agent failed too often at a step, or a tool raised; the steps
             committed by then are in its ``trajectory``.
-        TypeError: if a function is none that can be a tool.
+        TypeError: if a function is none that can be a tool, or a price no ``ModelPrice``.
         ValueError: the speed is out of range; a model has no price, with those that have; the
             controller's address is none, or must not be reached without keys; or there is both a
             policy and a controller.

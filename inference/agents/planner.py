@@ -50,6 +50,7 @@ class Planner:
 
     Raises:
         ValueError: the speed is out of range, a model has no price, or no such matching.
+        TypeError: a price is no ``ModelPrice``.
     """
 
     def __init__(
