@@ -13,12 +13,17 @@ if TYPE_CHECKING:
     from .envs.depth import DepthEnv
     from .envs.rewards import Reward, RewardError, RewardInputs, load_reward
     from .inference.agents.api import plan
+    from .inference.agents.budget import Budget
+    from .inference.agents.costs import ModelPrice
     from .inference.agents.endpoint import Endpoint
     from .inference.agents.function import FunctionAgent
     from .inference.agents.function_tools import effectful, final, pure
     from .inference.agents.openai import OpenAIAgent
+    from .inference.agents.planner import Planner
     from .inference.agents.protocol import Action, Agent, AgentError, Call, Step, Turn
+    from .inference.agents.rates import RateLimit
     from .inference.agents.styles import ToolCalls
+    from .inference.agents.terms import Limits
     from .inference.agents.trajectory import PlanError, Trajectory
     from .inference.client import ControllerClient, ControllerError
     from .inference.reports import Mode
@@ -32,6 +37,7 @@ _HOMES = {
     "Action": "inference.agents.protocol",
     "Agent": "inference.agents.protocol",
     "AgentError": "inference.agents.protocol",
+    "Budget": "inference.agents.budget",
     "Call": "inference.agents.protocol",
     "ControllerClient": "inference.client",
     "ControllerError": "inference.client",
@@ -40,11 +46,15 @@ _HOMES = {
     "DepthEnv": "envs.depth",
     "Endpoint": "inference.agents.endpoint",
     "FunctionAgent": "inference.agents.function",
+    "Limits": "inference.agents.terms",
     "Mode": "inference.reports",
+    "ModelPrice": "inference.agents.costs",
     "OpenAIAgent": "inference.agents.openai",
     "Outcome": "policies.transition",
     "OutcomeBatch": "policies.transition",
     "PlanError": "inference.agents.trajectory",
+    "Planner": "inference.agents.planner",
+    "RateLimit": "inference.agents.rates",
     "Reward": "envs.rewards",
     "RewardError": "envs.rewards",
     "RewardInputs": "envs.rewards",
@@ -67,6 +77,7 @@ __all__ = [
     "Action",
     "Agent",
     "AgentError",
+    "Budget",
     "Call",
     "ControllerClient",
     "ControllerError",
@@ -74,11 +85,15 @@ __all__ = [
     "DepthEnv",
     "Endpoint",
     "FunctionAgent",
+    "Limits",
     "Mode",
+    "ModelPrice",
     "OpenAIAgent",
     "Outcome",
     "OutcomeBatch",
     "PlanError",
+    "Planner",
+    "RateLimit",
     "Reward",
     "RewardError",
     "RewardInputs",

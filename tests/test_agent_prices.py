@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from flyball.inference.agents.costs import ModelPrice
+from flyball.inference.agents.function import FunctionAgent
 from flyball.inference.agents.prices import (
     PriceError,
     compiled,
     known_prices,
     parse_price,
     parse_prices,
+    price_for,
     price_of,
 )
 from flyball.inference.agents.protocol import Usage
@@ -46,6 +50,23 @@ def test_a_model_without_a_price_is_refused_with_the_closest_names_first() -> No
     assert "no price of model 'gpt-4.1-mni'" in said
     assert "known are gpt-4.1-mini, gpt-4.1-mine, " in said
     assert "MODEL=PROMPT/CACHED/COMPLETION" in said
+    assert "prices={'gpt-4.1-mni': ModelPrice(prompt, cached, completion)}" in said
+
+
+@pytest.mark.parametrize("wrong", ["1/1/1", (1, 1, 1), None, 1.0])
+def test_a_price_of_another_type_is_refused_by_its_model_s_name(wrong: Any) -> None:
+    reason = r"the price of 'mine' must be a ModelPrice\(prompt, cached, completion\), got "
+    with pytest.raises(TypeError, match=reason):
+        price_of("mine", {"mine": wrong})
+
+
+def test_an_agent_s_own_price_of_another_type_is_refused() -> None:
+    def mine(task: str, steps: Any) -> None: ...
+
+    agent = FunctionAgent(mine, price="1/1/1")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="the price of 'mine' must be a ModelPrice"):
+        price_for(agent)
+    assert price_for(agent, {"mine": ModelPrice(1, 2, 3)}) == ModelPrice(1, 2, 3)
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import pytest
 from flyball.inference.agents.events import DONE, EventReader, StreamError
 from flyball.inference.agents.rates import Bucket, RateLimit
+from flyball.inference.agents.replay.clock import run_virtual
 from flyball.inference.agents.retrying import seconds_asked
 from hypothesis import given
 from hypothesis import strategies as st
@@ -70,6 +72,77 @@ def test_one_that_is_cancelled_while_it_waits_takes_nothing() -> None:
         await asyncio.wait_for(limit.wait(1), 10)
 
     asyncio.run(run())
+
+
+def test_those_who_wait_are_helped_by_what_others_give_back() -> None:
+    async def run() -> float:
+        limit = RateLimit(requests=60.0, tokens=6000.0)
+        for _ in range(6):
+            await limit.wait(10)
+        speculative = [asyncio.create_task(limit.wait(10)) for _ in range(20)]
+        await asyncio.sleep(0)
+        certain = asyncio.create_task(limit.wait(10))
+        await asyncio.sleep(0)
+        for task in speculative:
+            task.cancel()
+        await certain
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(run()) == pytest.approx(1.0)
+
+
+def test_a_call_that_took_less_than_was_foreseen_lets_the_next_go() -> None:
+    async def run() -> float:
+        limit = RateLimit(tokens=600.0)
+        await limit.wait(60)
+        waiting = asyncio.create_task(limit.wait(100))
+        await asyncio.sleep(1)
+        limit.settle(-60)
+        await waiting
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(run()) == pytest.approx(4.0)
+
+
+@given(
+    requests=st.sampled_from([None, 30.0, 60.0]),
+    tokens=st.sampled_from([None, 100.0, 600.0]),
+    calls=st.lists(
+        st.tuples(st.floats(0, 5), st.floats(0, 100), st.none() | st.floats(0, 20)), max_size=12
+    ),
+)
+def test_requests_are_sent_in_the_order_in_which_they_came(
+    requests: float | None,
+    tokens: float | None,
+    calls: list[tuple[float, float, float | None]],
+) -> None:
+    sent: list[tuple[int, float, float]] = []
+
+    async def call(limit: RateLimit, number: int, amount: float) -> None:
+        await limit.wait(amount)
+        sent.append((number, asyncio.get_running_loop().time(), amount))
+
+    async def run() -> None:
+        limit, loop, tasks = RateLimit(requests, tokens), asyncio.get_running_loop(), []
+        for number, (pause, amount, patience) in enumerate(calls):
+            await asyncio.sleep(pause)
+            tasks.append(asyncio.create_task(call(limit, number, amount)))
+            if patience is not None:
+                loop.call_later(patience, tasks[-1].cancel)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    run_virtual(run())
+    numbers = [number for number, _, _ in sent]
+    assert numbers == sorted(numbers)
+    assert {n for n, (_, _, patience) in enumerate(calls) if patience is None} <= set(numbers)
+    for begin, end in itertools.combinations(range(len(sent)), 2):
+        between = sent[begin : end + 1]
+        minutes = (between[-1][1] - between[0][1]) / 60.0
+        if requests is not None:
+            assert len(between) <= 1 + requests * (minutes + 0.1) + 1e-3
+        if tokens is not None:
+            most = between[0][2] + tokens * (minutes + 0.1)
+            assert sum(each[2] for each in between) <= most + 1e-3
 
 
 def test_what_a_call_came_to_counts_and_not_what_was_foreseen() -> None:

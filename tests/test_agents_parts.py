@@ -188,6 +188,27 @@ def test_cancelled_calls_take_no_slot_with_them(calls, limit):
     run_virtual(contend())
 
 
+def test_a_call_that_has_ended_keeps_its_slot_until_it_is_released():
+    async def contend():
+        budget = Budget(1)
+        member = budget.join()
+        first, second = Ticket(member, certain=True), Ticket(member, certain=True)
+        await budget.acquire(first)
+        waiting = asyncio.create_task(budget.acquire(second))
+        budget.end(first)
+        await asyncio.sleep(1.0)
+        assert not waiting.done()
+        assert (budget.in_flight, member.in_flight, budget.free) == (0, 0, 0)
+        budget.release(first)
+        budget.release(first)  # has none any more
+        await waiting
+        assert (budget.in_flight, member.in_flight, budget.free) == (1, 1, 0)
+        budget.release(second)
+        assert (budget.in_flight, member.in_flight, budget.free) == (0, 0, 1)
+
+    run_virtual(contend())
+
+
 def test_a_budget_of_none_is_refused():
     with pytest.raises(ValueError, match="at least 1"):
         Budget(0)

@@ -5,7 +5,7 @@ import math
 from itertools import pairwise
 
 import pytest
-from flyball.inference.agents.budget import Budget
+from flyball.inference.agents.budget import Budget, Ticket
 from flyball.inference.agents.costs import Fate
 from flyball.inference.agents.planner import Planner
 from flyball.inference.agents.replay.clock import run_virtual
@@ -413,12 +413,144 @@ def test_a_tool_that_raises_ends_the_run_with_what_was_committed():
         assert len(failed.value.trajectory.steps) == 2
 
 
+@pytest.mark.parametrize("answer", [None, 7, b"bytes", ["a", "list"]])
+@pytest.mark.parametrize("seconds", [0.0, 1.0])
+def test_a_tool_that_gives_no_text_ends_the_run_with_what_was_committed(answer, seconds):
+    class Odd(Records):
+        def observe(self, action):
+            text = super().observe(action)
+            return answer if action.arguments.get("index") == 2 else text
+
+    stage = Stage(Script(length=5, tool_seconds=(seconds,)), Choosing([8]))
+    stage.planner = Planner(
+        stage.a, stage.t, Odd(stage.script), stage.policy, PRICES, budget=stage.budget
+    )
+    reason = f"step 3: look failed: a tool must give text, got {type(answer).__name__}$"
+    with pytest.raises(PlanError, match=reason) as failed:
+        run_virtual(stage.run())
+    assert isinstance(failed.value.__cause__, TypeError)
+    assert len(failed.value.trajectory.steps) == 2
+
+
 def test_everything_is_watched_as_it_happens():
     seen = []
     stage = Stage(Script(), Choosing([3]), watch=lambda run, event: seen.append((run, event)))
     trajectory = run_virtual(stage.run())
     assert [event for _, event in seen] == list(trajectory.events)
     assert {run for run, _ in seen} == {trajectory.run}
+
+
+def test_a_watch_that_raises_is_told_no_more_and_the_run_goes_on(caplog):
+    seen = []
+
+    def watch(run, event):
+        seen.append(event.kind)
+        if seen.count(EventKind.PROPOSED) == 3:
+            raise ZeroDivisionError
+
+    stage = Stage(Script(length=6), Fixed(4), watch=watch)
+    trajectory = run_virtual(stage.planner.run(stage.script))
+    assert done(trajectory) == alone(stage.script)
+    assert seen == [event.kind for event in trajectory.events][: len(seen)]
+    assert seen.count(EventKind.PROPOSED) == 3
+    assert len([record for record in caplog.records if record.exc_info]) == 1
+
+
+def test_a_plan_cancelled_under_a_watch_that_raises_leaves_nothing_running():
+    def watch(run, event):
+        if event.kind is EventKind.CANCELLED:
+            raise ZeroDivisionError
+
+    stage = Stage(Script(), Choosing([4]), watch=watch)
+
+    async def cancelled():
+        running = asyncio.create_task(stage.planner.run(stage.script))
+        await asyncio.sleep(3.5)
+        assert stage.budget.in_flight > 1
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        stage.check_end()
+
+    run_virtual(cancelled())
+
+
+def test_a_watch_that_cannot_be_guarded_against_leaves_nothing_running_either():
+    class Stop(BaseException):
+        pass
+
+    def watch(run, event):
+        if event.kind is EventKind.CANCELLED:
+            raise Stop
+
+    stage = Stage(Script(), Choosing([4]), watch=watch)
+
+    async def stopped():
+        running = asyncio.create_task(stage.planner.run(stage.script))
+        await asyncio.sleep(3.5)
+        running.cancel()
+        with pytest.raises(Stop):
+            await running
+        stage.check_end()
+
+    run_virtual(stopped())
+
+
+@pytest.mark.parametrize("right", [(True,), (False,), (True, False)])
+@pytest.mark.parametrize("limit", [1, 2])
+def test_a_freed_slot_goes_to_no_call_that_is_not_wanted_any_more(limit, right):
+    stage = Stage(Script(length=6, right=right), Choosing([1]), limit)
+    trajectory = run_virtual(stage.run())
+    assert done(trajectory) == alone(stage.script)
+    assert all(call.seconds > 0 for call in stage.policy.calls)
+    if limit == 1:  # T's slot is never free before T has settled the step
+        assert stage.a.calls == 0
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_handling_that_raises_keeps_no_slot(limit):
+    class Broken(Choosing):
+        def ended(self, call, state):
+            super().ended(call, state)
+            raise ZeroDivisionError
+
+    stage = Stage(Script(t_seconds=(1.0,)), Broken([4]), limit)
+
+    async def broken():
+        with pytest.raises(ZeroDivisionError):
+            await stage.planner.run(stage.script)
+        stage.check_end()
+        await asyncio.wait_for(stage.budget.acquire(Ticket(stage.budget.join(), True)), 1.0)
+
+    run_virtual(broken())
+    assert len(stage.policy.calls) == stage.a.calls + stage.t.calls
+
+
+def test_slots_are_free_while_a_run_that_was_cancelled_waits_for_its_slowest():
+    class Stubborn(Records):
+        async def _after(self, seconds, action):
+            try:
+                return await super()._after(seconds, action)
+            finally:
+                await asyncio.sleep(5.0)
+
+    stage = Stage(Script(tool_seconds=(50.0,)), Choosing([4]), 2)
+    stage.planner = Planner(
+        stage.a, stage.t, Stubborn(stage.script), stage.policy, PRICES, budget=stage.budget
+    )
+
+    async def cancelled():
+        running = asyncio.create_task(stage.planner.run(stage.script))
+        await asyncio.sleep(1.5)
+        running.cancel()
+        await asyncio.sleep(3.0)
+        assert not running.done()
+        assert stage.budget.free == stage.budget.limit
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        stage.check_end()
+
+    run_virtual(cancelled())
 
 
 def test_a_model_without_a_price_is_refused():

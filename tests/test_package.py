@@ -28,6 +28,12 @@ def test_every_public_name_is_there() -> None:
     assert set(flyball._HOMES) == set(flyball.__all__) - {"__version__"}
 
 
+def test_what_plans_take_is_public() -> None:
+    for name in ("Budget", "Limits", "ModelPrice", "Planner", "RateLimit"):
+        assert name in flyball.__all__
+        assert getattr(flyball, name).__name__ == name
+
+
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = flyball.nothing

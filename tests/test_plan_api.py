@@ -108,6 +108,37 @@ def test_a_model_without_a_price_is_refused() -> None:
         planning(1, prices={"large": PRICES["large"]})
 
 
+def test_a_price_that_is_none_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"the price of 'small' must be a ModelPrice.*'1/1/1'"):
+        planning(1, prices={**PRICES, "small": "1/1/1"})
+
+
+def test_agents_of_one_name_are_each_charged_by_their_own_price() -> None:
+    class Asks:
+        def __init__(self, turns: int) -> None:
+            self.turns = turns
+
+        async def __call__(self, task: str, steps: Any, call: flyball.Call) -> flyball.Action:
+            call.usage.completion = 10
+            for _ in range(self.turns):  # of the loop, so that T is sure to be the last
+                await asyncio.sleep(0)
+            return flyball.Action("finish", {"answer": "42"})
+
+    async def run(**options: Any) -> flyball.Trajectory:
+        small = flyball.FunctionAgent(Asks(0), price=ModelPrice(0, 0, 1))
+        large = flyball.FunctionAgent(Asks(20), price=ModelPrice(0, 0, 100))
+        assert small.model == large.model
+        return await flyball.plan(
+            "?", approximation=small, target=large, tools=[], policy=Fixed(1), **options
+        )
+
+    ledger = asyncio.run(run()).ledger
+    assert ledger.total("T").dollars == pytest.approx(10 * 100 / 1e6)
+    assert ledger.total("A").dollars == pytest.approx(10 * 1 / 1e6)
+    ledger = asyncio.run(run(prices={"Asks": ModelPrice(0, 0, 7)})).ledger
+    assert ledger.total("T").dollars == pytest.approx(10 * 7 / 1e6)
+
+
 def test_a_plan_that_is_cancelled_tells_the_server_of_every_call() -> None:
     async def run() -> tuple[int, int]:
         under_way = 0

@@ -14,12 +14,10 @@ from .budget import Budget
 from .costs import ModelPrice
 from .environment import Environments, Tool, Tools
 from .following import Following, controller_address
-from .function import FunctionAgent
 from .function_tools import tools as as_tools
 from .journal import Watch
 from .matching import Matching
 from .planner import Planner
-from .prices import price_of
 from .protocol import Agent
 from .terms import Limits
 from .trajectory import Trajectory
@@ -91,12 +89,14 @@ async def plan(
             default what the environment variable FLYBALL_CONTROLLER names, unless there is a
             ``policy``; "" for none. The link is closed when the process ends. A controller that
             is not there, or goes, holds up nothing.
-        prices: of models, by name, before those of the price table.
+        prices: of models, by name, before those that function agents have and those of the price
+            table.
         matching: when the approximation agent's action is the target's: ``normalised`` (equal JSON
             values), ``exact``, or a function of both.
         budget: of concurrent calls, shared by all plans that are given the same.
         limits: of steps, seconds and repeated calls.
-        watch: told of everything as it happens: the run's number and the event.
+        watch: told of everything as it happens: the run's number and the event. What it raises is
+            logged, and it is told no more of that run.
 
     Returns:
         The steps, their times, and what every call cost.
@@ -104,7 +104,7 @@ async def plan(
     Raises:
         PlanError: the target agent failed too often at a step, or a tool raised; the steps
             committed by then are in its ``trajectory``.
-        TypeError: if a function is none that can be a tool.
+        TypeError: if a function is none that can be a tool, or a price no ``ModelPrice``.
         ValueError: the speed is out of range; a model has no price, with those that have; the
             controller's address is none, or must not be reached without keys; or there is both a
             policy and a controller.
@@ -116,7 +116,7 @@ async def plan(
         target,
         tools if not isinstance(tools, Iterable) else Tools(as_tools(tools)),
         policy or await _decider(agents, address, speed is not None),
-        {agent.model: _price(agent, prices) for agent in agents},
+        prices or {},
         speed=_SPEED if speed is None else speed,
         matching=matching,
         budget=budget,
@@ -125,14 +125,6 @@ async def plan(
         watch=watch,
     )
     return await planner.run(task)
-
-
-def _price(agent: Agent, prices: Mapping[str, ModelPrice] | None) -> ModelPrice:
-    """The price of an agent's model: as given, as the agent has it, or as the table does."""
-    own = agent.price if isinstance(agent, FunctionAgent) else None
-    if own is not None and agent.model not in (prices or {}):
-        return own
-    return price_of(agent.model, prices)
 
 
 def _address(controller: str | None, policy: PlanPolicy | None) -> Address | None:

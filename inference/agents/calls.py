@@ -86,6 +86,12 @@ class Calls:
         tasks: what runs them.
         started: told of each that begins to run.
         ended: told of each that ended, in order.
+
+    Attributes:
+        ledger: what those that ended came to.
+        greatest: most of them that ran at a time.
+        seconds: that they ran, added up.
+        closed: whether nothing follows from their ends any more.
     """
 
     def __init__(
@@ -99,6 +105,7 @@ class Calls:
         self.ledger = Ledger()
         self.greatest = 0
         self.seconds = 0.0
+        self.closed = False
         self._budget = budget
         self._member = member
         self._tasks = tasks
@@ -128,7 +135,7 @@ class Calls:
         flight = Flight(self._made, seat, index, Ticket(self._member, certain))
         self._made += 1
         work = self._fly(flight, task, steps, delay)
-        flight.task = self._tasks.start(work, lambda _: self._ended(flight))
+        flight.task = self._tasks.start(work, lambda _: self._follow(flight))
         return flight
 
     def cancel(self, flight: Flight) -> bool:
@@ -146,6 +153,13 @@ class Calls:
         entry = Entry(1, flight.call.usage, flight.dollars, flight.seconds)
         self.ledger.charge(flight.seat.kind, fate, entry)
 
+    def _follow(self, flight: Flight) -> None:
+        """Do what follows from a call's end; then its slot is free for calls still wanted."""
+        try:
+            self._ended(flight)
+        finally:
+            self._budget.release(flight.ticket)
+
     async def _fly(self, flight: Flight, task: Any, steps: Sequence[Step], delay: float) -> Turn:
         if delay > 0:
             await asyncio.sleep(delay)
@@ -161,4 +175,6 @@ class Calls:
         finally:
             flight.ended = loop.time()
             self.seconds += flight.seconds
-            self._budget.release(flight.ticket)
+            self._budget.end(flight.ticket)
+            if self.closed:
+                self._budget.release(flight.ticket)

@@ -45,7 +45,7 @@ class Environment(Protocol):
         """Execute an action that was checked, and say what is observed.
 
         Trouble that an agent can do something about is an observation, too. An exception ends
-        the run.
+        the run, as does an answer that is no text.
         """
         ...
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from .environment import Environment
 from .tasks import Tasks
@@ -41,8 +42,8 @@ class Executor:
         except Exception as error:  # noqa: BLE001 - a tool is the user's, and may raise anything
             execution.error = error
             return execution
-        if isinstance(answer, str):
-            execution.observation = answer
+        if not inspect.isawaitable(answer):
+            _take(execution, answer)
         else:
             # A coroutine itself: one that only waits for it would leave it behind when cancelled.
             work = answer if inspect.iscoroutine(answer) else _wait_for(answer)
@@ -61,8 +62,16 @@ class Executor:
         elif (error := task.exception()) is not None:
             execution.error = error
         else:
-            execution.observation = task.result()
+            _take(execution, task.result())
         self._answered(step)
+
+
+def _take(execution: Execution, answer: Any) -> None:
+    """Take what a tool gave; it is the user's, and may give anything."""
+    if isinstance(answer, str):
+        execution.observation = answer
+    else:
+        execution.error = TypeError(f"a tool must give text, got {type(answer).__name__}")
 
 
 async def _wait_for(answer: Awaitable[str]) -> str:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from ...policies.plan.state import Ahead, PlanState
 from .calls import Flight
 from .trajectory import Decision, Event, EventKind
 
+log = logging.getLogger("flyball")
+
 Watch = Callable[[int, Event], None]
-"""Told of every event of every run as it happens: the run's number and the event."""
+"""Told of every event of every run as it happens: the run's number and the event.
+
+One that raises is told no more of that run.
+"""
 
 
 class Journal:
@@ -44,8 +50,16 @@ class Journal:
             agent = flight.seat.kind
             event = Event(self.seconds, kind, index, agent, flight.number, text)
         self.events.append(event)
-        if self._watch is not None:
+        self._show(event)
+
+    def _show(self, event: Event) -> None:
+        if self._watch is None:
+            return
+        try:
             self._watch(self._run, event)
+        except Exception:  # it only looks on: a run must not end half way because of it
+            log.exception("the watch of run %d failed and is told no more of it", self._run)
+            self._watch = None
 
     def call(self, kind: EventKind, flight: Flight, text: str = "") -> None:
         """Write down what happens now to a call."""

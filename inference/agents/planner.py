@@ -23,7 +23,7 @@ from .costs import ModelPrice
 from .environment import Environments
 from .journal import Watch
 from .matching import Matcher, Matching
-from .prices import price_of
+from .prices import price_for
 from .protocol import Agent
 from .run import Run
 from .terms import Limits, Terms
@@ -38,17 +38,19 @@ class Planner:
         target: T: settles every step.
         tools: where actions are executed.
         policy: decides how many steps run ahead.
-        prices: of the agents' models, by name; those of well-known models are known.
+        prices: of the agents' models, by name; those of well-known models are known, and function
+            agents may have their own.
         speed: the knob, in [0, 1]; may be turned at any time.
         matching: when A's action is T's.
         budget: concurrent calls allowed, shared by all runs that are given the same; without
             one, no limit.
         limits: what a run and its calls may take.
         describe: writes a task as text, for the policy.
-        watch: told of everything as it happens.
+        watch: told of everything as it happens; one that raises is told no more of that run.
 
     Raises:
         ValueError: the speed is out of range, a model has no price, or no such matching.
+        TypeError: a price is no ``ModelPrice``.
     """
 
     def __init__(
@@ -71,10 +73,10 @@ class Planner:
             proposer=Seat(
                 "A",
                 approximation,
-                price_of(approximation.model, prices),
+                price_for(approximation, prices),
                 limits.approximation_seconds,
             ),
-            verifier=Seat("T", target, price_of(target.model, prices), limits.target_seconds),
+            verifier=Seat("T", target, price_for(target, prices), limits.target_seconds),
             environments=tools,
             policy=policy,
             matcher=Matcher(matching),

@@ -12,17 +12,20 @@ from datetime import date
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from .costs import ModelPrice
+from .function import FunctionAgent
+from .protocol import Agent
 
 _NUMBER: Final = re.compile(r"\d+(\.\d*)?|\.\d+", re.ASCII)
 _FORM: Final = (
     "a price is written MODEL=PROMPT/CACHED/COMPLETION, in dollars per million tokens, such as "
     "my-model=0.40/0.10/1.60"
 )
+_CALL: Final = "ModelPrice(prompt, cached, completion)"
 
 
 class PriceError(ValueError):
@@ -87,13 +90,38 @@ def price_of(model: str, given: Mapping[str, ModelPrice] | None = None) -> Model
 
     Raises:
         PriceError: if neither has it, naming those that are known, the closest first.
+        TypeError: if what was given is no ``ModelPrice``.
     """
     given = given or {}
-    price = given.get(model) or known_prices().get(model)
+    if model in given:
+        return _checked(model, given[model])
+    price = known_prices().get(model)
     if price is None:
         raise PriceError(
             f"no price of model {model!r}; known are {', '.join(_closest(model, given))} "
-            f"(prices of {compiled()}). Give one: {_FORM}"
+            f"(prices of {compiled()}). Give one: prices={{{model!r}: {_CALL}}}; on a "
+            f"command line {_FORM}"
+        )
+    return price
+
+
+def price_for(agent: Agent, given: Mapping[str, ModelPrice] | None = None) -> ModelPrice:
+    """The price of an agent's model: as it was given, as the agent has it, or as the table does.
+
+    Raises:
+        PriceError: see ``price_of``.
+        TypeError: see ``price_of``; or the agent's own is no ``ModelPrice``.
+    """
+    own = agent.price if isinstance(agent, FunctionAgent) else None
+    if own is None or agent.model in (given or {}):
+        return price_of(agent.model, given)
+    return _checked(agent.model, own)
+
+
+def _checked(model: str, price: Any) -> ModelPrice:
+    if not isinstance(price, ModelPrice):
+        raise TypeError(
+            f"the price of {model!r} must be a {_CALL}, got {price!r:.80} ({type(price).__name__})"
         )
     return price
 

@@ -78,14 +78,22 @@ class Run:
 
     async def _end(self) -> None:
         self._settling.stop()
-        self._settling.drop_all()
+        self._calls.closed = True
+        try:
+            self._settling.drop_all()
+            self._tasks.handle_all()  # others need not wait for our slowest to have their slots
+        finally:
+            await self._close()
+
+    async def _close(self) -> None:
         try:
             await self._tasks.close()
         finally:
             self._terms.budget.leave(self._member)
-            while self._tasks.unhandled:
-                self._tasks.handle()
-            self._finish()
+            try:
+                self._tasks.handle_all()
+            finally:
+                self._finish()
 
     def _finish(self) -> None:
         ledger = self._calls.ledger

@@ -44,6 +44,17 @@ class Tasks:
         if not self._ended:
             self._some.clear()
 
+    def handle_all(self) -> None:
+        """Do what follows from all tasks that ended; raises what is raised first, in the end."""
+        first: BaseException | None = None
+        while self._ended:
+            try:
+                self.handle()
+            except BaseException as error:  # noqa: BLE001 - raised below
+                first = first or error
+        if first is not None:
+            raise first
+
     @property
     def unhandled(self) -> bool:
         """Whether a task has ended that was not handled."""
