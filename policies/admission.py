@@ -159,7 +159,8 @@ def prompt_tokens(
 
     As many as leave decoding requests within their objectives, but as many as first tokens need;
     and no fewer than run in ``_LEAST_SHARE`` of the step: prompts in small pieces would hold back
-    more than they spare, as fewer requests would share each step.
+    more than they spare, as fewer requests would share each step. At least one, where a token costs
+    more than that share: nobody waits for ever.
 
     Args:
         limit: seconds that the step may take; infinite where nobody minds.
@@ -172,4 +173,4 @@ def prompt_tokens(
         return most
     share = min(max(pressure * per_token, _LEAST_SHARE), _MOST_SHARE)
     tokens = max((limit - seconds) / per_token, share / (1.0 - share) * seconds / per_token)
-    return int(min(tokens, most))
+    return max(int(min(tokens, most)), min(most, 1))

@@ -154,6 +154,12 @@ def test_prompts_get_a_share_of_every_step():
     assert prompt_tokens(-9.0, 0.02, 1e-4, 0.0, 5) == 5
 
 
+def test_a_prompt_goes_on_where_one_token_costs_more_than_its_share_of_a_step():
+    for pressure in (0.0, 0.1):
+        assert prompt_tokens(-9.0, 0.02, 0.02, pressure, 2048) == 1
+    assert prompt_tokens(-9.0, 0.02, 0.02, 0.0, 0) == 0
+
+
 def test_first_tokens_that_press_get_what_they_need():
     # Three quarters of the time: three times as long as the step takes without prompts.
     assert prompt_tokens(0.01, 0.02, 1e-4, 7500.0, 2048) == pytest.approx(600, abs=1)
