@@ -250,7 +250,7 @@ class Governor:
         """A new request, with its ``vllm_xargs``."""
         self.meters.arrivals += 1
         state = self.hints.state(arguments)
-        self.planner.hurried |= state.slo is not NO_SLO
+        self.planner.hurried |= state.slo.bound
         return state
 
     def finish(self, state: RequestState) -> str:

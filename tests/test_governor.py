@@ -259,6 +259,18 @@ def test_objectives_that_reach_the_engine_unchecked_are_checked_here() -> None:
     assert governor.beat().ignored == 2
 
 
+def test_a_class_that_promises_nothing_hurries_nobody_and_is_counted() -> None:
+    governor, _ = governed()
+    state = governor.admit({"flyball_slo_class": "none"})
+    assert not governor.planner.hurried
+    state.emit(1, state.arrived + 0.6)
+    assert governor.finish(state) == ""
+    assert governor.beat().slo == {"none": Attained(1, 1, 1, 1, 1, 0)}
+    governor.admit({"flyball_slo_class": "tight"})
+    governor.admit({"flyball_slo_class": "none"})
+    assert governor.planner.hurried
+
+
 def test_requests_with_objectives_are_counted_when_they_end() -> None:
     governor, _ = governed()
     state = governor.admit({"flyball_slo_ttft_ms": 500, "flyball_slo_tpot_ms": 150})
