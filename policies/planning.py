@@ -38,8 +38,8 @@ _INSTANT: Final = 1e-9  # seconds per prompt token that is divided by
 
 
 @compiled
-def step_seconds(coefficients: Floats, batch: int, context: float) -> Floats:
-    """Of a step without drafts, per pass of the drafter, per position verified: shape (3,).
+def base_second(coefficients: Floats, batch: int, context: float) -> float:
+    """Seconds of a step without drafts.
 
     Args:
         coefficients: of the step-time model, shape (7,).
@@ -47,8 +47,21 @@ def step_seconds(coefficients: Floats, batch: int, context: float) -> Floats:
         context: mean cached tokens of one.
     """
     c = coefficients
-    base = c[0] + batch * (c[_REQUESTS] + c[_CONTEXT] * context)
-    return np.array((base, c[_DEPTH] + batch * c[_DRAFTED], c[_VERIFIED]))
+    second: float = c[0] + batch * (c[_REQUESTS] + c[_CONTEXT] * context)
+    return second
+
+
+@compiled
+def step_seconds(coefficients: Floats, batch: int, context: float) -> Floats:
+    """Of a step without drafts, per pass of the drafter, per position verified: shape (3,).
+
+    Args:
+        coefficients: as ``base_second`` takes them, and all that follows.
+        batch: requests that decode.
+        context: mean cached tokens of one.
+    """
+    c = coefficients
+    return np.array((base_second(c, batch, context), c[_DEPTH] + batch * c[_DRAFTED], c[_VERIFIED]))
 
 
 @compiled

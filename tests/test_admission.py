@@ -13,6 +13,7 @@ from flyball.policies.admission import (
     TURN,
     admission,
     first_due,
+    first_within,
     prompt_tokens,
 )
 from hypothesis import given, settings
@@ -139,6 +140,16 @@ def test_due_by_objective_or_by_patience():
     assert first_due(10.0, 2.0, 11.0) == 12.0
     assert first_due(10.0, 2.0, 12.5) == 10.0 + PATIENCE
     assert first_due(10.0, math.inf, 11.0) == 10.0 + PATIENCE
+
+
+def test_a_deadline_leaves_the_first_token_what_decoding_does_not_take():
+    assert first_within(1.0, math.inf, 3.0) == 1.0
+    assert first_within(math.inf, math.inf, 3.0) == math.inf
+    assert first_within(math.inf, 10.0, 3.0) == 7.0
+    assert first_within(5.0, 10.0, 3.0) == 5.0
+    # Whoever asks for less than most requests take is not taken to be late before it began.
+    assert first_within(math.inf, 2.0, 3.0) == 1.0
+    assert first_within(math.inf, 5.0, 3.0) == 2.5
 
 
 def test_prompts_get_what_objectives_leave():

@@ -69,6 +69,14 @@ def test_promises_are_kept_that_the_order_of_arrival_breaks():
     assert attained(ours, TIGHT, 0) > 2 * attained(theirs, TIGHT, 0)
 
 
+def test_a_deadline_alone_brings_a_request_forward_in_the_queue():
+    trace = requests(400, 20.0)
+    due = Slo(deadline=8.0)
+    records, _ = served(engine("flyball", trace, slos=((due, 1.0), (NO_SLO, 3.0))))
+    waits, hurried = records["first"] - records["arrival"], records["slo"] == 0
+    assert waits[hurried].mean() < 0.5 * waits[~hurried].mean()
+
+
 def test_without_promises_requests_begin_in_the_order_of_arrival():
     trace = requests(200, 20.0)
     records, _ = served(engine("flyball", trace, slos=()))

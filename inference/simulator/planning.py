@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from ...policies.admission import admission, first_due, prompt_tokens
+from ...policies.admission import admission, first_due, first_within, prompt_tokens
 from ...policies.allocation import allocate
 from ...policies.slack import slack
 from ...policies.spaces import MAX_DEPTH
@@ -40,20 +40,24 @@ def plan_step(
 def _admission(
     world: World, engine: Record, requests: Records, order: Integers, waiting: Records
 ) -> float:
+    second = parts(world, max(engine.decoding, 1), engine.context)[0]
+    decoding = second * max(engine.length, 1.0)
     started, due = 0.0, math.inf
     for i in range(engine.running):
         request = requests[order[i]]
         if request.computed < request.goal:
             started += request.goal - request.computed
-            ttft = world.slos[request.slo].ttft
-            due = min(due, first_due(request.arrival, ttft, engine.clock))
+            slo = world.slos[request.slo]
+            within = first_within(slo.ttft, slo.deadline, decoding)
+            due = min(due, first_due(request.arrival, within, engine.clock))
     n = engine.queued
     queue = np.empty(n, waiting.dtype)
     rows = np.empty((n, 3))
     for q in range(n):
         queue[q] = waiting[(engine.head + q) % len(waiting)]
-        rows[q, 0], rows[q, 1] = queue[q].arrival, world.slos[queue[q].slo].ttft
-        rows[q, 2] = queue[q].prompt
+        slo = world.slos[queue[q].slo]
+        rows[q, 0], rows[q, 2] = queue[q].arrival, queue[q].prompt
+        rows[q, 1] = first_within(slo.ttft, slo.deadline, decoding)
     places = np.empty(n, np.int64)
     pressure = admission(
         rows,
