@@ -109,7 +109,7 @@ def chances_of(tables: Floats, rows: Floats) -> Floats:
 
     Args:
         tables: of the drafter's ``SurvivalEstimator``, shape (2, CLASSES, D).
-        rows: ``ROW`` of each, shape (n, 10).
+        rows: ``ROW`` of each, shape (n, 11).
     """
     return outlook(tables, rows[:, _SLOT].astype(np.int64), rows[:, _FRAILTY].copy())
 
@@ -118,7 +118,7 @@ def chances_of(tables: Floats, rows: Floats) -> Floats:
 def divide(
     chances: Floats,
     rows: Floats,
-    coming: float,
+    length: float,
     now: float,
     coefficients: Floats,
     context: float,
@@ -133,8 +133,8 @@ def divide(
 
     Args:
         chances: survival of the requests' drafts and hope of it, shape (2, n, D).
-        rows: ``ROW`` of each, shape (n, 10).
-        coming: tokens that one may be expected to emit yet, at least 1.
+        rows: ``ROW`` of each, shape (n, 11).
+        length: tokens that a request is expected to emit in all, at least 1.
         now: the time, by the clock of the terms.
         coefficients: as ``step_seconds`` takes them.
         context: the same.
@@ -154,7 +154,9 @@ def divide(
     n = len(rows)
     pace, credit, lengths = np.empty(n), np.empty(n), np.empty(n, np.int64)
     missed = out[1]
-    slack(rows[:, :_TERMS], coming, now, pace, credit, missed)
+    parts = step_seconds(coefficients, n, context)
+    # At best all drafts of the deepest step are accepted.
+    slack(rows[:, :_TERMS], length, parts[0] / len(factors), now, pace, credit, missed)
     depth, rate, seconds, limit = allocate(
         chances[0],
         chances[1],
@@ -162,7 +164,7 @@ def divide(
         rows[:, _SPEED].copy(),
         pace,
         credit,
-        step_seconds(coefficients, n, context),
+        parts,
         factors,
         prices,
         depth,

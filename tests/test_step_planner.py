@@ -54,7 +54,7 @@ def request(slo: Slo = NO_SLO, *, age: float = 0.0, emitted: int = 0, paced: flo
     """A request that arrived so long ago, its tokens since at a pace."""
     state = RequestState(None, None, slo)
     state.arrived = time.perf_counter() - age
-    state.promised = (slo.ttft, slo.tpot, slo.deadline, state.arrived)
+    state.promised = (slo.ttft, slo.tpot, slo.deadline, state.arrived, math.inf)
     if emitted:
         state.emit(1, time.perf_counter() - paced * (emitted - 1))
         state.emitted = emitted
@@ -251,6 +251,16 @@ def test_a_deadline_that_passed_while_a_request_waited_is_given_up():
     waited = [request(Slo(deadline=1.0), age=2.0), request(Slo(deadline=9.0), age=2.0)]
     planner().plan(3, Queue(waiting=waited, prompts=[10, 10]), STRUCTURE, 1.0, 0.0, True)
     assert [state.missed for state in waited] == ["deadline", ""]
+
+
+def test_a_deadline_is_given_up_for_what_is_left_of_a_request_at_best():
+    # Of 128 expected tokens 118 are to come: at least 0.17 s of steps of 10 ms and 7 tokens.
+    long, short, late = (request(Slo(deadline=9.0), age=8.9, emitted=10) for _ in range(3))
+    short.limit(20)
+    late.emitted = 128
+    plan = settled(planner(), Queue([long, short, late], [0, 0, 0]))
+    assert [state.missed for state in (long, short, late)] == ["deadline", "", ""]
+    assert plan.prompt_tokens is not None
 
 
 def test_nobody_is_put_before_another_while_nobody_has_objectives():

@@ -31,7 +31,8 @@ class Outputs:
 
     def admit(self, arguments: dict[str, Any], stop: list[str] | None = None) -> None:
         parameters = SimpleNamespace(extra_args=arguments, stop=stop or [])
-        self.adapter.admit(SimpleNamespace(request_id="r", sampling_params=parameters))  # type: ignore[arg-type]
+        asked = SimpleNamespace(request_id="r", sampling_params=parameters, max_tokens=50)
+        self.adapter.admit(asked)  # type: ignore[arg-type]
         self.clock = self.adapter._states["r"].arrived
 
     def land(self, tokens: int, finish: str | None = None, theirs: Any = None) -> Any:
@@ -77,6 +78,12 @@ def test_the_last_output_says_how_a_request_was_served() -> None:
         "loose": Attained(1, 1, 1, 1, 1, 0),
         "": Attained(1, 1, 0, 1, 0, 1),
     }
+
+
+def test_how_long_a_request_may_become_is_known() -> None:
+    outputs = Outputs()
+    outputs.admit(AMPLE)
+    assert outputs.adapter._states["r"].promised[-1] == 50.0
 
 
 def test_what_the_scheduler_gave_up_is_said() -> None:

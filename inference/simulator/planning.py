@@ -97,20 +97,23 @@ def _allocate(
     if n == 0:
         return
     pace, credit, missed = np.empty(n), np.empty(n), np.empty(n, np.int64)
-    survival, hope, terms = np.empty((n, MAX_DEPTH)), np.empty((n, MAX_DEPTH)), np.empty((n, 6))
+    survival, hope, terms = np.empty((n, MAX_DEPTH)), np.empty((n, MAX_DEPTH)), np.empty((n, 7))
     drafts, lengths = np.empty(n, np.int64), np.empty(n, np.int64)
     for i in range(n):
         request = requests[who[i]]
         slo = world.slos[request.slo]
         terms[i, 0], terms[i, 1], terms[i, 2] = slo.ttft, slo.tpot, slo.deadline
-        terms[i, 3], terms[i, 4], terms[i, 5] = request.arrival, request.first, request.emitted
+        terms[i, 3], terms[i, 4] = request.arrival, max(p.max_tokens, request.generated)
+        terms[i, 5], terms[i, 6] = request.first, request.emitted
         drafts[i] = request.drafts
         alive = best = 1.0
         for j in range(MAX_DEPTH):
             alive *= 1.0 - min(estimate.hazards[request.slot, j] * request.frailty, 1.0)
             best *= 1.0 - min(estimate.hopeful[request.slot, j] * request.frailty, 1.0)
             survival[i, j], hope[i, j] = alive, best
-    slack(terms, max(engine.length, 1.0), engine.clock, pace, credit, missed)
+    seconds, factors = parts(world, n, context), depth_factors(world, n)
+    least = seconds[0] / len(factors)
+    slack(terms, max(engine.length, 1.0), least, engine.clock, pace, credit, missed)
     engine.depth, engine.worth, step, limit = allocate(
         survival,
         hope,
@@ -118,8 +121,8 @@ def _allocate(
         np.full(n, speed),
         pace,
         credit,
-        parts(world, n, context),
-        depth_factors(world, n),
+        seconds,
+        factors,
         prices(world),
         engine.held,
         max(engine.worth, 1.0),

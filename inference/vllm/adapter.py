@@ -102,6 +102,7 @@ class Adapter:
             if state.slo is not NO_SLO and parameters is not None:
                 # The API server looks for stop strings, and tells the engine to break it off.
                 state.open_ended = bool(parameters.stop)
+                state.limit(request.max_tokens)
         except Exception as e:  # noqa: BLE001 - see the module's docstring
             self.governor.fault(e)
 
