@@ -125,7 +125,7 @@ def _allocate(
         factors,
         prices(world),
         engine.held,
-        max(engine.worth, 1.0),
+        engine.worth,
         lengths,
     )
     for i in range(n):
