@@ -189,6 +189,7 @@ class Governor:
         """
         flight.launched = time.perf_counter() if launched is None else launched
         flight.depth = depth
+        flight.before = self._flight.depth if self._flight is not None else 0
         self._idled = self._flight is not None and self._is_idle(flight.launched)
         self._flight = flight
         flight.interval = self._drafted
