@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import get_type_hints
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from flyball.benchmarks.slo.requests import (
 from flyball.benchmarks.slo.run import run
 from flyball.benchmarks.slo.score import Score, Served, score
 from flyball.benchmarks.slo.simulated import serve, site
+from flyball.controller.cli.bench import bench
 from flyball.inference.arriving import Arrival
 from flyball.inference.asking import RequestRecord
 from flyball.inference.live_policy import check_policy
@@ -235,6 +237,11 @@ def test_sizes_of_runs() -> None:
     absolute = SloOptions(traces=PATH, tpot_ms=30.0, scales=(0.8, 1.2))
     assert absolute.sized_scales == (1.0,)
     assert absolute.slos(0.5, 1.0)[0].tpot == pytest.approx(0.03)
+
+
+def test_the_help_tells_the_turns_that_there_are() -> None:
+    told = get_type_hints(bench, include_extras=True)["rounds"].__metadata__[0].help
+    assert f"slo's arms, {SloOptions.rounds} by default" in told
 
 
 def test_a_live_run_in_virtual_time_has_the_sizes_of_one() -> None:
