@@ -228,13 +228,13 @@ def test_sizes_of_runs() -> None:
     assert (live.sized_loads, live.sized_scales) == ((0.9,), (1.0,))
     quick = SloOptions(traces=PATH, engine="vllm", quick=True, rounds=5)
     assert (quick.sized_seconds, quick.sized_rounds) == (15.0, 1)
-    given_ones = SloOptions(traces=PATH, loads=(1.0, 0.5, 1.0), scales=(2.0,), seconds=60.0)
-    assert (given_ones.sized_loads, given_ones.sized_scales) == ((0.5, 1.0), (2.0,))
+    given_ones = SloOptions(traces=PATH, loads=(1.0, 0.5, 1.0), scales=(2.0, 0.8, 2.0), seconds=60)
+    assert (given_ones.sized_loads, given_ones.sized_scales) == ((0.5, 1.0), (0.8, 2.0))
     tight, loose, none = given_ones.slos(0.04, 2.0)
     assert (tight.ttft, tight.tpot) == (1.0, pytest.approx(0.08))
     assert (loose.ttft, loose.tpot) == (5.0, pytest.approx(0.24))
     assert not none.bound
-    absolute = SloOptions(traces=PATH, tpot_ms=30.0, scales=(0.8, 1.2))
+    absolute = SloOptions(traces=PATH, tpot_ms=30.0)
     assert absolute.sized_scales == (1.0,)
     assert absolute.slos(0.5, 1.0)[0].tpot == pytest.approx(0.03)
 
@@ -279,8 +279,9 @@ def test_a_live_run_in_virtual_time_has_its_lengths_and_windows() -> None:
         ({"loads": (0.9, 0.0)}, r"loads must be in \[0.05, 10\]"),
         ({"loads": (math.nan,)}, "loads must be in"),
         ({"scales": (-1.0,)}, r"scales must be in \[0.1, 10\]"),
-        ({"ttft_ms": 0.0}, "ttft_ms must be a number of milliseconds from 1 to"),
-        ({"tpot_ms": math.inf}, "tpot_ms must be a number of milliseconds from 0.1 to"),
+        ({"ttft_ms": 0.0}, "--ttft-ms must be a number of milliseconds from 1 to"),
+        ({"tpot_ms": math.inf}, "--tpot-ms must be a number of milliseconds from 0.1 to"),
+        ({"tpot_ms": 30.0, "scales": (0.8, 1.2)}, "--scales is of no use with --tpot-ms"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(wrong: dict, says: str) -> None:

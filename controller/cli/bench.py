@@ -108,7 +108,9 @@ def bench(
     ] = None,
     tpot_ms: Annotated[
         float | None,
-        typer.Option(help="For slo: the tight objective per output token instead, milliseconds."),
+        typer.Option(
+            help="For slo: the tight objective per output token instead of scales, milliseconds."
+        ),
     ] = None,
     ttft_ms: Annotated[
         float | None,
