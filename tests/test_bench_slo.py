@@ -307,4 +307,5 @@ def test_a_small_simulated_run_from_end_to_end(tmp_path: Path) -> None:
     figures = found["figures"]
     assert figures["goodput_ratio_small_0.9"] == figures["goodput_ratio_to_best_peer"] > 0.0
     assert figures["allocate_us_p99"] >= figures["allocate_us_p50"] > 0.0
+    assert figures["plan_queue_us_p99"] > 0.0
     assert (tmp_path / "slo-small.png").stat().st_size > 0
