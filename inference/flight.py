@@ -20,6 +20,7 @@ class Flight:
         interval: the one whose drafts this step verifies; None at the start.
         launched: when it was scheduled, seconds of ``time.perf_counter``.
         depth: what is drafted in this step, for the next one.
+        before: what was drafted in the step before, for this one.
         requests: states of the decoding requests by id.
         checked: per position 1..MAX_DEPTH, those of which it is verified.
         verified: positions verified for them, drafts and bonus.
@@ -33,6 +34,7 @@ class Flight:
     """
 
     __slots__ = (
+        "before",
         "checked",
         "context",
         "depth",
@@ -64,7 +66,7 @@ class Flight:
         self.remaining = remaining
         self.interval: Interval | None = None
         self.launched = 0.0
-        self.depth = 0
+        self.depth = self.before = 0
         self.drafting = len(requests)
         self.passes: int | None = None
         self.read = 0

@@ -189,6 +189,7 @@ class Governor:
         """
         flight.launched = time.perf_counter() if launched is None else launched
         flight.depth = depth
+        flight.before = self._flight.depth if self._flight is not None else 0
         self._idled = self._flight is not None and self._is_idle(flight.launched)
         self._flight = flight
         flight.interval = self._drafted
@@ -250,7 +251,7 @@ class Governor:
         """A new request, with its ``vllm_xargs``."""
         self.meters.arrivals += 1
         state = self.hints.state(arguments)
-        self.planner.hurried |= state.slo is not NO_SLO
+        self.planner.hurried |= state.slo.bound
         return state
 
     def finish(self, state: RequestState) -> str:

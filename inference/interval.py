@@ -69,10 +69,11 @@ class Interval:
         """One engine step that verified drafts of this interval.
 
         The last such step drafts for the next interval already. Where that has another depth, the
-        step's time is the doing of two decisions, and counts for neither.
+        step's time is the doing of two decisions, and counts for neither. Nor does a step that
+        drafts deeper than was decided, for requests in a hurry, or verifies such drafts.
         """
-        decoding = len(flight.requests)
-        if not decoding or flight.depth != self.decision.applied:
+        decoding, depth = len(flight.requests), self.decision.applied
+        if not decoding or flight.depth != depth or flight.before != depth:
             return  # a step of prompts alone is none of the depth's doing
         self.steps += 1
         self.seconds += seconds

@@ -61,7 +61,7 @@ class RequestState(History):
         self.first = self.last = math.nan
         self.emitted = 0
         self.slo = slo
-        self.promised = (slo.ttft, slo.tpot, slo.deadline, self.arrived)
+        self.promised = (slo.ttft, slo.tpot, slo.deadline, self.arrived, math.inf)
         self.missed = ""
         self.open_ended = False
         self.owner: Owner | None = Owner()
@@ -79,6 +79,10 @@ class RequestState(History):
             self.first = at
         self.last = at
         self.emitted += tokens
+
+    def limit(self, tokens: int) -> None:
+        """It may emit so many tokens at most."""
+        self.promised = (*self.promised[:-1], float(tokens))
 
     def history(self, drafter: str) -> History:
         """How one drafter's drafts for it fared; a new one the first time."""

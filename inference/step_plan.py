@@ -37,7 +37,7 @@ class Step(Protocol):
 
     @property
     def prompts(self) -> Sequence[int]:
-        """What each of them is to run first, tokens; less where a prefix of it is cached."""
+        """What each of them is to run first, tokens; a prefix that is cached may count, too."""
 
 
 class Plan(NamedTuple):

@@ -15,11 +15,19 @@ from typing import Final
 
 import numpy as np
 
-from ..policies.admission import WAITING, admission, first_due, is_patient
+from ..policies.admission import WAITING, admission, first_due, first_within, is_patient
 from ..policies.allocation import outlook
 from ..policies.kept import kept_means
-from ..policies.planning import ROW, chances_of, divide, prompt_second, step_seconds, thresholds
-from ..policies.slack import GIVEN_UP, TTFT
+from ..policies.planning import (
+    ROW,
+    base_second,
+    chances_of,
+    divide,
+    prompt_second,
+    step_seconds,
+    thresholds,
+)
+from ..policies.slack import DEADLINE, GIVEN_UP, TTFT
 from ..policies.step_time import FEATURES
 from ..policies.structure import Structure
 from ..policies.survival import SurvivalEstimator
@@ -105,7 +113,7 @@ class StepPlanner:
             cut: whether drafts may be left unverified.
         """
         now = time.perf_counter()
-        order = self._order(step, structure, now) if self.hurried else None
+        order = self._order(step, structure, context, now) if self.hurried else None
         states = step.decoding
         if not states or not (cut or self.hurried):
             return Plan(depth, order=order)
@@ -262,7 +270,9 @@ class StepPlanner:
             if not state.tried:
                 state.read(self._estimator)
 
-    def _order(self, step: Step, structure: Structure, now: float) -> list[int] | None:
+    def _order(
+        self, step: Step, structure: Structure, context: float, now: float
+    ) -> list[int] | None:
         """The order of those that wait; None where it is right already."""
         if now < self._rested:
             return None
@@ -275,15 +285,22 @@ class StepPlanner:
         if unchanged:
             return None
         self._ordered = now
-        places = self._places(waiting, step, structure, now)
+        places = self._places(waiting, step, structure, context, now)
         self._waiting = [waiting[i] for i in places]
         self._rested = now + _REST * (time.perf_counter() - now)
         return None if places == list(range(len(waiting))) else places
 
     def _places(
-        self, waiting: list[RequestState], step: Step, structure: Structure, now: float
+        self,
+        waiting: list[RequestState],
+        step: Step,
+        structure: Structure,
+        context: float,
+        now: float,
     ) -> list[int]:
         """Indices of those that wait, whoever is to be admitted first in front."""
+        second = base_second(structure.second_terms, len(step.decoding) or 1, context)
+        decoding = second * max(self._length, 1.0)
         # Who was preempted has had its first token, and goes on before others begin.
         places, fresh = [], []
         flat: list[float] = []
@@ -291,12 +308,13 @@ class StepPlanner:
             if state.emitted:
                 places.append(i)
                 continue
-            arrived, ttft = state.arrived, state.slo.ttft
             fresh.append(i)
-            flat += (arrived, ttft, prompt)
-            if now - arrived > ttft:
+            flat += (state.arrived, _within(state, decoding), prompt)
+            if now - state.arrived > state.slo.ttft:
                 state.missed = GIVEN_UP[TTFT]
-        due = [first_due(s.arrived, s.slo.ttft, now) for s in step.prefilling]
+            elif now - state.arrived > state.slo.deadline:
+                state.missed = GIVEN_UP[DEADLINE]
+        due = [first_due(s.arrived, _within(s, decoding), now) for s in step.prefilling]
         order = np.empty(len(fresh), np.int64)
         self._pressure = admission(
             np.array(flat, np.float64).reshape(-1, len(WAITING)),
@@ -326,6 +344,7 @@ class StepPlanner:
         one, ones = np.ones(1), np.ones(1, np.int64)
         prices, coefficients = np.ones(3), np.ones(len(FEATURES))
         out, rows = np.ones((2, 1), np.int64), np.ones((1, len(ROW)))
+        first_due(0.0, first_within(1.0, 1.0, base_second(coefficients, 1, 1.0)), 0.0)
         admission(np.ones((1, len(WAITING))), 0.0, 1.0, 1.0, 1.0, 0, 0.0, 0.0, ones)
         outlook(self._estimator.tables, ones, one)
         chances = chances_of(self._estimator.tables, rows)
@@ -334,6 +353,14 @@ class StepPlanner:
         thresholds(one, coefficients, 1.0, np.ones(2), prices, 1, 1.0)
         step_seconds(coefficients, 1, 1.0)
         kept_means(chances, one)
+
+
+def _within(state: RequestState, decoding: float) -> float:
+    """Seconds in which a request's first token is to come, infinite without an objective."""
+    slo = state.slo
+    if slo.deadline == math.inf:
+        return slo.ttft
+    return first_within(slo.ttft, slo.deadline, decoding)
 
 
 def _rows(states: Sequence[RequestState], drafted: Sequence[int], speed: float) -> Floats:

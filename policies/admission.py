@@ -31,12 +31,13 @@ CAUTION: Final = 0.85
 """Share of the prompt tokens that lately ran in a second, which first tokens are planned with."""
 
 WAITING: Final = ("arrived", "ttft", "prompt")
-"""What is known of a request that waits: when it arrived; its objective for the first token,
-seconds, infinite for none; tokens to compute before that."""
+"""What is known of a request that waits: when it arrived; within how many seconds its first token
+is to come (``first_within``), infinite for no objective; tokens to compute before that."""
 
 _LEAST_SHARE: Final = 0.05  # of a step's time that prompts get, if there are any
 _USUAL_SHARE: Final = 0.4  # that they can have without making the others late, by and large
 _MOST_SHARE: Final = 0.9
+_FIRST_SHARE: Final = 0.5  # of a deadline that the first token has, however long the rest may take
 _SOON: Final = 0.02  # seconds to a due time below which it no longer tells how fast to be
 _LAST: Final = 1e12  # tokens: more than any prompt
 
@@ -139,8 +140,29 @@ def _late(
 
 
 @compiled
+def first_within(ttft: float, deadline: float, decoding: float) -> float:
+    """Seconds from its arrival in which a request's first token is to come.
+
+    A deadline leaves what decoding is not expected to take. How long one request will be is hardly
+    known, though, and who asks for little time is likely to be short: so at least half of it.
+
+    Args:
+        ttft: its objective for the first token, seconds, infinite for none.
+        deadline: the same for the last one.
+        decoding: seconds that its other tokens are expected to take.
+    """
+    return min(ttft, max(deadline - decoding, _FIRST_SHARE * deadline))
+
+
+@compiled
 def first_due(arrived: float, ttft: float, now: float) -> float:
-    """When a request's first token is due: by its objective, or else by patience."""
+    """When a request's first token is due: by its objective, or else by patience.
+
+    Args:
+        arrived: when it came.
+        ttft: as ``first_within`` has it.
+        now: the time.
+    """
     due = arrived + ttft
     return arrived + PATIENCE if due == math.inf or due <= now else due
 
@@ -159,7 +181,8 @@ def prompt_tokens(
 
     As many as leave decoding requests within their objectives, but as many as first tokens need;
     and no fewer than run in ``_LEAST_SHARE`` of the step: prompts in small pieces would hold back
-    more than they spare, as fewer requests would share each step.
+    more than they spare, as fewer requests would share each step. At least one, where a token costs
+    more than that share: nobody waits for ever.
 
     Args:
         limit: seconds that the step may take; infinite where nobody minds.
@@ -172,4 +195,4 @@ def prompt_tokens(
         return most
     share = min(max(pressure * per_token, _LEAST_SHARE), _MOST_SHARE)
     tokens = max((limit - seconds) / per_token, share / (1.0 - share) * seconds / per_token)
-    return int(min(tokens, most))
+    return max(int(min(tokens, most)), min(most, 1))

@@ -9,12 +9,12 @@ Science 13). What a position may be worth at best decides, or what was once take
 never be looked at again. No draft is looked at: what is chosen depends on what was accepted before,
 so the output is the target's at every temperature.
 
-A request that is behind its objective is served as if its speed were 1, and drafts are as deep as
-gives it most: first what urgent requests need. That the others' drafts are cut further than the
-optimum, so that urgent ones' steps are shorter, was tried and helps nobody: what is saved of a step
-is less than the tokens are worth that every later step is then short of. AdaSpec (2025, arXiv
-2503.05096) chooses by the drafter's confidence in the very tokens, which is exact only at
-temperature 0.
+A request that is behind its objective is served as if its speed were 1, and, where any speed is
+below 1, drafts are as deep as gives it most: first what urgent requests need. That the others'
+drafts are cut further than the optimum, so that urgent ones' steps are shorter, was tried and helps
+nobody: what is saved of a step is less than the tokens are worth that every later step is then
+short of. AdaSpec (2025, arXiv 2503.05096) chooses by the drafter's confidence in the very tokens,
+which is exact only at temperature 0.
 """
 
 from __future__ import annotations
@@ -82,9 +82,9 @@ def allocate(
         lengths: written: drafts to verify, shape (n,).
 
     Returns:
-        The depth to draft in this step: deeper than the policy's where urgent requests gain by it.
-        The rate. Expected seconds of the step without prompts. The seconds that it may take for
-        the objectives of all.
+        The depth to draft in this step: deeper than the policy's where urgent requests gain by it
+        and any speed is below 1. The rate. Expected seconds of the step without prompts. The
+        seconds that it may take for the objectives of all.
     """
     n = len(drafts)
     step = (seconds[0] + seconds[1] * depth) * factors[depth]

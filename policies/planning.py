@@ -38,8 +38,8 @@ _INSTANT: Final = 1e-9  # seconds per prompt token that is divided by
 
 
 @compiled
-def step_seconds(coefficients: Floats, batch: int, context: float) -> Floats:
-    """Of a step without drafts, per pass of the drafter, per position verified: shape (3,).
+def base_second(coefficients: Floats, batch: int, context: float) -> float:
+    """Seconds of a step without drafts.
 
     Args:
         coefficients: of the step-time model, shape (7,).
@@ -47,8 +47,21 @@ def step_seconds(coefficients: Floats, batch: int, context: float) -> Floats:
         context: mean cached tokens of one.
     """
     c = coefficients
-    base = c[0] + batch * (c[_REQUESTS] + c[_CONTEXT] * context)
-    return np.array((base, c[_DEPTH] + batch * c[_DRAFTED], c[_VERIFIED]))
+    second: float = c[0] + batch * (c[_REQUESTS] + c[_CONTEXT] * context)
+    return second
+
+
+@compiled
+def step_seconds(coefficients: Floats, batch: int, context: float) -> Floats:
+    """Of a step without drafts, per pass of the drafter, per position verified: shape (3,).
+
+    Args:
+        coefficients: as ``base_second`` takes them, and all that follows.
+        batch: requests that decode.
+        context: mean cached tokens of one.
+    """
+    c = coefficients
+    return np.array((base_second(c, batch, context), c[_DEPTH] + batch * c[_DRAFTED], c[_VERIFIED]))
 
 
 @compiled
@@ -96,7 +109,7 @@ def chances_of(tables: Floats, rows: Floats) -> Floats:
 
     Args:
         tables: of the drafter's ``SurvivalEstimator``, shape (2, CLASSES, D).
-        rows: ``ROW`` of each, shape (n, 10).
+        rows: ``ROW`` of each, shape (n, 11).
     """
     return outlook(tables, rows[:, _SLOT].astype(np.int64), rows[:, _FRAILTY].copy())
 
@@ -105,7 +118,7 @@ def chances_of(tables: Floats, rows: Floats) -> Floats:
 def divide(
     chances: Floats,
     rows: Floats,
-    coming: float,
+    length: float,
     now: float,
     coefficients: Floats,
     context: float,
@@ -120,8 +133,8 @@ def divide(
 
     Args:
         chances: survival of the requests' drafts and hope of it, shape (2, n, D).
-        rows: ``ROW`` of each, shape (n, 10).
-        coming: tokens that one may be expected to emit yet, at least 1.
+        rows: ``ROW`` of each, shape (n, 11).
+        length: tokens that a request is expected to emit in all, at least 1.
         now: the time, by the clock of the terms.
         coefficients: as ``step_seconds`` takes them.
         context: the same.
@@ -141,7 +154,9 @@ def divide(
     n = len(rows)
     pace, credit, lengths = np.empty(n), np.empty(n), np.empty(n, np.int64)
     missed = out[1]
-    slack(rows[:, :_TERMS], coming, now, pace, credit, missed)
+    parts = step_seconds(coefficients, n, context)
+    # At best all drafts of the deepest step are accepted.
+    slack(rows[:, :_TERMS], length, parts[0] / len(factors), now, pace, credit, missed)
     depth, rate, seconds, limit = allocate(
         chances[0],
         chances[1],
@@ -149,7 +164,7 @@ def divide(
         rows[:, _SPEED].copy(),
         pace,
         credit,
-        step_seconds(coefficients, n, context),
+        parts,
         factors,
         prices,
         depth,

@@ -3,7 +3,8 @@
 A request that has its first token earns ``tpot`` seconds with every token that follows, and spends
 the time that passes: what it has over is its credit. Its mean time per output token is within its
 objective if the credit is not below zero when it ends, so before that it may be spent, or owed. A
-deadline asks for a pace: the seconds left, over the tokens that are expected to come.
+deadline asks for a pace: the seconds left, over the tokens that are expected to come. It is given
+up once that many would come too late at the best of paces.
 """
 
 from __future__ import annotations
@@ -34,37 +35,45 @@ HORIZON: Final = 2.0
 """Steps in which a debt is to be paid back."""
 
 
-TERMS: Final = (*OBJECTIVES, "arrived", "first", "emitted")
-"""What is known of a request: its objectives, seconds, infinite for none; when it arrived and its
-first token came, anything before that; its tokens so far."""
+TERMS: Final = (*OBJECTIVES, "arrived", "most", "first", "emitted")
+"""What is known of a request: its objectives, seconds, infinite for none; when it arrived; the most
+tokens that it may emit; when its first token came, anything before that; its tokens so far."""
 
 
 @compiled
 def slack(
-    terms: Floats, coming: float, now: float, pace: Floats, credit: Floats, missed: Integers
+    terms: Floats,
+    length: float,
+    least: float,
+    now: float,
+    pace: Floats,
+    credit: Floats,
+    missed: Integers,
 ) -> None:
     """Tell what running requests may spend.
 
     Args:
-        terms: ``TERMS`` of each, shape (n, 6).
-        coming: tokens that one may be expected to emit yet, at least 1.
+        terms: ``TERMS`` of each, shape (n, 7).
+        length: tokens that one is expected to emit in all, at least 1.
+        least: seconds that a token takes at best.
         now: the time, by the clock of the terms.
         pace: written: seconds that a token may take, infinite without an objective; shape (n,).
         credit: written: seconds over, those below zero owed; shape (n,).
         missed: written: which objective cannot be met any more, index into ``GIVEN_UP``.
     """
     for i in range(len(terms)):
-        pace[i], credit[i], missed[i] = _one(terms[i], coming, now)
+        pace[i], credit[i], missed[i] = _one(terms[i], length, least, now)
 
 
 @compiled
-def _one(terms: Floats, coming: float, now: float) -> tuple[float, float, int]:
-    ttft, tpot, deadline, arrived, first, emitted = terms
+def _one(terms: Floats, length: float, least: float, now: float) -> tuple[float, float, int]:
+    ttft, tpot, deadline, arrived, most, first, emitted = terms
     started = emitted > 0.0
     if ttft < (first if started else now) - arrived:
         return math.inf, 0.0, TTFT
     left = arrived + deadline - now
-    if left <= 0.0:
+    coming = max(min(length, most) - emitted, 1.0)
+    if left < coming * least or left <= 0.0:
         return math.inf, 0.0, DEADLINE
     if not started:
         return math.inf, 0.0, MET
@@ -72,7 +81,7 @@ def _one(terms: Floats, coming: float, now: float) -> tuple[float, float, int]:
     if tpot < math.inf:
         pace = tpot
         credit = first + tpot * (emitted - 1.0) - now
-        if credit < -RECOVERY * tpot * coming:
+        if credit < -RECOVERY * tpot * length:
             return math.inf, 0.0, TPOT
     if left / coming < pace:
         pace, credit = left / coming, min(credit, 0.0)

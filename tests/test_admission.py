@@ -13,6 +13,7 @@ from flyball.policies.admission import (
     TURN,
     admission,
     first_due,
+    first_within,
     prompt_tokens,
 )
 from hypothesis import given, settings
@@ -141,6 +142,16 @@ def test_due_by_objective_or_by_patience():
     assert first_due(10.0, math.inf, 11.0) == 10.0 + PATIENCE
 
 
+def test_a_deadline_leaves_the_first_token_what_decoding_does_not_take():
+    assert first_within(1.0, math.inf, 3.0) == 1.0
+    assert first_within(math.inf, math.inf, 3.0) == math.inf
+    assert first_within(math.inf, 10.0, 3.0) == 7.0
+    assert first_within(5.0, 10.0, 3.0) == 5.0
+    # Whoever asks for less than most requests take is not taken to be late before it began.
+    assert first_within(math.inf, 2.0, 3.0) == 1.0
+    assert first_within(math.inf, 5.0, 3.0) == 2.5
+
+
 def test_prompts_get_what_objectives_leave():
     assert prompt_tokens(math.inf, 0.02, 1e-4, 0.0, 2048) == 2048
     assert prompt_tokens(0.05, 0.02, 1e-4, 0.0, 2048) == 300
@@ -152,6 +163,12 @@ def test_prompts_get_a_share_of_every_step():
     assert prompt_tokens(0.01, 0.02, 1e-4, 0.0, 2048) == pytest.approx(200 * 0.05 / 0.95, abs=1)
     assert prompt_tokens(-9.0, 0.02, 1e-4, 0.0, 2048) == pytest.approx(200 * 0.05 / 0.95, abs=1)
     assert prompt_tokens(-9.0, 0.02, 1e-4, 0.0, 5) == 5
+
+
+def test_a_prompt_goes_on_where_one_token_costs_more_than_its_share_of_a_step():
+    for pressure in (0.0, 0.1):
+        assert prompt_tokens(-9.0, 0.02, 0.02, pressure, 2048) == 1
+    assert prompt_tokens(-9.0, 0.02, 0.02, 0.0, 0) == 0
 
 
 def test_first_tokens_that_press_get_what_they_need():

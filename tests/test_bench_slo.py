@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import get_type_hints
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from flyball.benchmarks.slo.requests import (
 from flyball.benchmarks.slo.run import run
 from flyball.benchmarks.slo.score import Score, Served, score
 from flyball.benchmarks.slo.simulated import serve, site
+from flyball.controller.cli.bench import bench
 from flyball.inference.arriving import Arrival
 from flyball.inference.asking import RequestRecord
 from flyball.inference.live_policy import check_policy
@@ -226,15 +228,20 @@ def test_sizes_of_runs() -> None:
     assert (live.sized_loads, live.sized_scales) == ((0.9,), (1.0,))
     quick = SloOptions(traces=PATH, engine="vllm", quick=True, rounds=5)
     assert (quick.sized_seconds, quick.sized_rounds) == (15.0, 1)
-    given_ones = SloOptions(traces=PATH, loads=(1.0, 0.5, 1.0), scales=(2.0,), seconds=60.0)
-    assert (given_ones.sized_loads, given_ones.sized_scales) == ((0.5, 1.0), (2.0,))
+    given_ones = SloOptions(traces=PATH, loads=(1.0, 0.5, 1.0), scales=(2.0, 0.8, 2.0), seconds=60)
+    assert (given_ones.sized_loads, given_ones.sized_scales) == ((0.5, 1.0), (0.8, 2.0))
     tight, loose, none = given_ones.slos(0.04, 2.0)
     assert (tight.ttft, tight.tpot) == (1.0, pytest.approx(0.08))
     assert (loose.ttft, loose.tpot) == (5.0, pytest.approx(0.24))
     assert not none.bound
-    absolute = SloOptions(traces=PATH, tpot_ms=30.0, scales=(0.8, 1.2))
+    absolute = SloOptions(traces=PATH, tpot_ms=30.0)
     assert absolute.sized_scales == (1.0,)
     assert absolute.slos(0.5, 1.0)[0].tpot == pytest.approx(0.03)
+
+
+def test_the_help_tells_the_turns_that_there_are() -> None:
+    told = get_type_hints(bench, include_extras=True)["rounds"].__metadata__[0].help
+    assert f"slo's arms, {SloOptions.rounds} by default" in told
 
 
 def test_a_live_run_in_virtual_time_has_the_sizes_of_one() -> None:
@@ -272,8 +279,9 @@ def test_a_live_run_in_virtual_time_has_its_lengths_and_windows() -> None:
         ({"loads": (0.9, 0.0)}, r"loads must be in \[0.05, 10\]"),
         ({"loads": (math.nan,)}, "loads must be in"),
         ({"scales": (-1.0,)}, r"scales must be in \[0.1, 10\]"),
-        ({"ttft_ms": 0.0}, "ttft_ms must be a number of milliseconds from 1 to"),
-        ({"tpot_ms": math.inf}, "tpot_ms must be a number of milliseconds from 0.1 to"),
+        ({"ttft_ms": 0.0}, "--ttft-ms must be a number of milliseconds from 1 to"),
+        ({"tpot_ms": math.inf}, "--tpot-ms must be a number of milliseconds from 0.1 to"),
+        ({"tpot_ms": 30.0, "scales": (0.8, 1.2)}, "--scales is of no use with --tpot-ms"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(wrong: dict, says: str) -> None:
@@ -299,4 +307,5 @@ def test_a_small_simulated_run_from_end_to_end(tmp_path: Path) -> None:
     figures = found["figures"]
     assert figures["goodput_ratio_small_0.9"] == figures["goodput_ratio_to_best_peer"] > 0.0
     assert figures["allocate_us_p99"] >= figures["allocate_us_p50"] > 0.0
+    assert figures["plan_queue_us_p99"] > 0.0
     assert (tmp_path / "slo-small.png").stat().st_size > 0

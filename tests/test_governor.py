@@ -113,6 +113,22 @@ def test_outcomes_belong_to_the_decision_that_drafted_them(ahead: int) -> None:
         assert outcome.request_seconds == pytest.approx(4 * outcome.seconds)
 
 
+def test_steps_that_draft_deeper_than_decided_or_verify_such_drafts_count_for_nobody() -> None:
+    def counted(deeper: int) -> int:
+        governor, sent = governed()
+        engine = Engine(governor)
+        requests = batch(governor, 1)
+        decided = governor.depth
+        for step in range(33):
+            more = deeper if step in (9, 10, 12) else 0
+            governor.depth = lambda *a, more=more: decided(*a) + more  # type: ignore[method-assign]
+            engine.step(requests)
+        return sum(t.outcome.steps for t in sent)
+
+    # Steps 9, 10 and 12 draft deeper; 10, 11 and 13 verify what they drafted.
+    assert counted(deeper=2) == counted(deeper=0) - 5
+
+
 def test_totals_count_every_step() -> None:
     governor, _ = governed(runner=Runner(snapshot(epsilon=1.0)))
     engine = Engine(governor)
@@ -257,6 +273,18 @@ def test_objectives_that_reach_the_engine_unchecked_are_checked_here() -> None:
     assert "there are: tight, loose, none" in governor.beat().last_ignored
     assert governor.admit({"flyball_class": "code"}).slo is NO_SLO
     assert governor.beat().ignored == 2
+
+
+def test_a_class_that_promises_nothing_hurries_nobody_and_is_counted() -> None:
+    governor, _ = governed()
+    state = governor.admit({"flyball_slo_class": "none"})
+    assert not governor.planner.hurried
+    state.emit(1, state.arrived + 0.6)
+    assert governor.finish(state) == ""
+    assert governor.beat().slo == {"none": Attained(1, 1, 1, 1, 1, 0)}
+    governor.admit({"flyball_slo_class": "tight"})
+    governor.admit({"flyball_slo_class": "none"})
+    assert governor.planner.hurried
 
 
 def test_requests_with_objectives_are_counted_when_they_end() -> None:

@@ -8,11 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from flyball.inference.simulator.engine import Simulator
+from flyball.inference.simulator.observing import threshold
 from flyball.inference.simulator.presets import preset
 from flyball.inference.simulator.settings import SimulatorSettings
+from flyball.inference.simulator.steps import depth_factors, prices
 from flyball.inference.simulator.traces import Trace
 from flyball.inference.simulator.workload import Phase, Workload
 from flyball.policies.admission import PATIENCE
+from flyball.policies.planning import thresholds
 from flyball.policies.slo import NO_SLO, Slo
 
 TIGHT = Slo(ttft=1.0, tpot=0.02, name="tight")
@@ -67,6 +70,14 @@ def test_promises_are_kept_that_the_order_of_arrival_breaks():
     ours, _ = served(engine("flyball", trace))
     theirs, _ = served(engine("uniform", trace))
     assert attained(ours, TIGHT, 0) > 2 * attained(theirs, TIGHT, 0)
+
+
+def test_a_deadline_alone_brings_a_request_forward_in_the_queue():
+    trace = requests(400, 20.0)
+    due = Slo(deadline=8.0)
+    records, _ = served(engine("flyball", trace, slos=((due, 1.0), (NO_SLO, 3.0))))
+    waits, hurried = records["first"] - records["arrival"], records["slo"] == 0
+    assert waits[hurried].mean() < 0.5 * waits[~hurried].mean()
 
 
 def test_without_promises_requests_begin_in_the_order_of_arrival():
@@ -130,6 +141,20 @@ def test_its_branch_for_objectives_drafts_less():
     _, with_branch = served(engine("adaspec-slo", trace, slos=strict), depth=0)
     _, without = served(engine("adaspec", trace, slos=strict), depth=0)
     assert with_branch["drafted"] < without["drafted"]
+
+
+@pytest.mark.parametrize("rate", [0.6, 1.0, 2.5])
+def test_positions_are_worth_verifying_by_the_rule_of_the_live_planner(rate):
+    """Where drafts that nobody wants were made all the same, at less than a token a step, too."""
+    settings = engine("flyball", requests(10, 1.0), slos=())
+    simulator = Simulator(settings, 1, 7)
+    found, world = simulator._fleet.engines[0], simulator._world
+    assert found["worth"] == 1.0
+    found["decoding"], found["context"], found["held"], found["worth"] = 2, 900, 3, rate
+    factors = depth_factors(world, 2)
+    own = world.coefficients, 450.0, factors, prices(world), 3, rate
+    expected = thresholds(np.full(2, 0.5), *own)
+    assert threshold(world, found, 0.5) == pytest.approx(expected[0])
 
 
 def test_an_unknown_planner_is_refused():

@@ -16,12 +16,12 @@ EMITTED = 11
 
 def told(
     ttft=NONE, tpot=NONE, deadline=NONE, arrived=100.0, first=101.0, emitted=EMITTED,
-    coming=50.0, now=102.0,
+    length=50.0, now=102.0, most=NONE, least=0.0,
 ):  # fmt: skip
     """Pace, credit and objective missed of one request."""
     pace, credit, missed = np.zeros(1), np.zeros(1), np.zeros(1, np.int64)
-    terms = np.array([[ttft, tpot, deadline, arrived, first, emitted]])
-    slack(terms, coming, now, pace, credit, missed)
+    terms = np.array([[ttft, tpot, deadline, arrived, most, first, emitted]])
+    slack(terms, length, least, now, pace, credit, missed)
     return float(pace[0]), float(credit[0]), int(missed[0])
 
 
@@ -54,19 +54,35 @@ def test_before_the_first_token_time_runs_from_the_arrival():
 
 
 def test_a_debt_beyond_what_tokens_to_come_can_pay_is_given_up():
-    assert told(tpot=0.1, now=102.4, coming=50.0)[2] == MET  # owes .4 of at most .5
-    pace, credit, missed = told(tpot=0.1, now=102.6, coming=50.0)
+    assert told(tpot=0.1, now=102.4, length=50.0)[2] == MET  # owes .4 of at most .5
+    pace, credit, missed = told(tpot=0.1, now=102.6, length=50.0)
     assert (pace, credit, missed) == (NONE, 0.0, TPOT)
 
 
 def test_a_deadline_asks_for_a_pace():
-    assert told(deadline=4.0, coming=20.0) == pytest.approx((0.1, 0.0, MET))
+    assert told(deadline=4.0, length=EMITTED + 20.0) == pytest.approx((0.1, 0.0, MET))
     assert told(deadline=4.0, now=104.0)[2] == DEADLINE
 
 
+def test_a_deadline_asks_for_the_tokens_that_are_left():
+    assert told(deadline=4.0, length=EMITTED + 20.0, most=EMITTED + 5)[0] == pytest.approx(0.4)
+    # One that is longer than most may end with every token.
+    assert told(deadline=4.0, length=5.0)[0] == pytest.approx(2.0)
+    assert told(deadline=4.0, length=5.0, most=EMITTED)[0] == pytest.approx(2.0)
+
+
+def test_a_deadline_is_given_up_once_the_tokens_left_take_longer_at_best():
+    ten = {"deadline": 4.0, "length": EMITTED + 10.0, "least": 0.05}
+    assert told(**ten, now=103.4)[2] == MET  # half a second is enough
+    assert told(**ten, now=103.6) == (NONE, 0.0, DEADLINE)
+    assert told(**ten, now=103.6, most=EMITTED + 5)[2] == MET
+    assert told(**ten | {"length": 1.0}, now=103.94)[2] == MET
+    assert told(**ten | {"length": 1.0}, now=103.96)[2] == DEADLINE
+
+
 def test_the_stricter_of_two_holds():
-    assert told(tpot=0.5, deadline=4.0, coming=20.0)[0] == pytest.approx(0.1)
-    assert told(tpot=0.05, deadline=4.0, coming=20.0, now=101.2)[0] == pytest.approx(0.05)
+    assert told(tpot=0.5, deadline=4.0, length=EMITTED + 20.0)[0] == pytest.approx(0.1)
+    assert told(tpot=0.05, deadline=4.0, length=EMITTED + 20.0, now=101.2)[0] == pytest.approx(0.05)
 
 
 @given(

@@ -54,7 +54,7 @@ def request(slo: Slo = NO_SLO, *, age: float = 0.0, emitted: int = 0, paced: flo
     """A request that arrived so long ago, its tokens since at a pace."""
     state = RequestState(None, None, slo)
     state.arrived = time.perf_counter() - age
-    state.promised = (slo.ttft, slo.tpot, slo.deadline, state.arrived)
+    state.promised = (slo.ttft, slo.tpot, slo.deadline, state.arrived, math.inf)
     if emitted:
         state.emit(1, time.perf_counter() - paced * (emitted - 1))
         state.emitted = emitted
@@ -175,7 +175,7 @@ def test_nothing_is_left_unverified_where_that_is_not_allowed():
 
 def test_prompts_wait_for_whom_they_would_make_late():
     calm = settled(planner(), Queue([request(emitted=10)], [0]))
-    behind = request(TIGHT, age=1.0, emitted=10, paced=0.07)
+    behind = request(TIGHT, age=1.0, emitted=10, paced=0.065)
     late = settled(planner(), Queue([behind], [0]))
     assert calm.prompt_tokens is None
     seconds = STRUCTURE.coefficients
@@ -186,12 +186,12 @@ def test_prompts_wait_for_whom_they_would_make_late():
 def test_prompts_run_on_the_credit_of_those_ahead():
     ahead = request(TIGHT, age=1.0, emitted=40, paced=0.01)
     plan = settled(planner(), Queue([ahead], [0]))
-    behind = request(TIGHT, age=1.0, emitted=10, paced=0.07)
+    behind = request(TIGHT, age=1.0, emitted=10, paced=0.065)
     assert plan.prompt_tokens > 2 * settled(planner(), Queue([behind], [0])).prompt_tokens
 
 
 def test_first_tokens_that_press_are_not_held_back():
-    behind = request(TIGHT, age=1.0, emitted=10, paced=0.07)
+    behind = request(TIGHT, age=1.0, emitted=10, paced=0.065)
     calm = settled(planner(), Queue([behind], [0])).prompt_tokens
     plans = planner()
     plans.landed(Flight({}, [], 1000, 0, 0), 0.05)  # prompts were fast
@@ -233,6 +233,34 @@ def test_waiting_requests_are_ordered_by_their_objectives():
     loose, tight, none = request(Slo(ttft=9.0)), request(TIGHT), request()
     queue = Queue(waiting=[none, loose, tight], prompts=[10, 10, 10])
     assert planner().plan(3, queue, STRUCTURE, 1.0, 0.0, True).order == [2, 1, 0]
+
+
+@pytest.mark.parametrize("slo", [Slo(ttft=1.0), Slo(deadline=1.0), Slo(deadline=5.0)])
+def test_a_deadline_hurries_the_first_token_as_an_objective_for_it_does(slo):
+    plans, rest = planner(), [request() for _ in range(3)]
+    queue = Queue(waiting=[*rest, request(slo)], prompts=[2000] * 3 + [50])
+    assert plans.plan(3, queue, STRUCTURE, 1.0, 0.0, True).order == [3, 0, 1, 2]
+    calm = plans._pressure
+    queue.prefilling, queue.left = [request(slo)], [50_000]
+    plans._rested = plans._ordered = -math.inf
+    plans.plan(3, queue, STRUCTURE, 1.0, 0.0, True)
+    assert plans._pressure > 10 * calm
+
+
+def test_a_deadline_that_passed_while_a_request_waited_is_given_up():
+    waited = [request(Slo(deadline=1.0), age=2.0), request(Slo(deadline=9.0), age=2.0)]
+    planner().plan(3, Queue(waiting=waited, prompts=[10, 10]), STRUCTURE, 1.0, 0.0, True)
+    assert [state.missed for state in waited] == ["deadline", ""]
+
+
+def test_a_deadline_is_given_up_for_what_is_left_of_a_request_at_best():
+    # Of 128 expected tokens 118 are to come: at least 0.17 s of steps of 10 ms and 7 tokens.
+    long, short, late = (request(Slo(deadline=9.0), age=8.9, emitted=10) for _ in range(3))
+    short.limit(20)
+    late.emitted = 128
+    plan = settled(planner(), Queue([long, short, late], [0, 0, 0]))
+    assert [state.missed for state in (long, short, late)] == ["deadline", "", ""]
+    assert plan.prompt_tokens is not None
 
 
 def test_nobody_is_put_before_another_while_nobody_has_objectives():
@@ -408,11 +436,12 @@ def test_planning_is_timed():
 def test_whatever_there_is_to_plan_was_compiled_when_the_planner_was_made():
     plans = planner()
     kinds = [planning.admission, planning.divide, planning.chances_of, planning.step_seconds]
-    kinds += [planning.prompt_second]
+    kinds += [planning.prompt_second, planning.base_second, planning.first_due]
+    kinds += [planning.first_within]
     kinds += [planning.outlook, planning.thresholds, planning.kept_means]
     known = [len(kind.signatures) for kind in kinds]
     tight = request(TIGHT, age=0.4, emitted=10)
-    running, waiting = [tight, easy(), hard()], [request(TIGHT), request(age=40.0)]
+    running, waiting = [tight, easy(), hard()], [request(TIGHT), request(Slo(deadline=9.0))]
     for n in (0, 1, 3):
         prompts = [request(TIGHT)] if n else []
         queue = Queue(running[:n], [4] * n, prompts, [64] * len(prompts), waiting, [100, 7])

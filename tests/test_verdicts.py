@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from flyball.inference.attainment import Attained
+from flyball.inference.choosing import DrafterChooser
 from flyball.inference.flight import Flight
 from flyball.inference.governor import Governor
 from flyball.inference.reports import EngineInfo
@@ -20,17 +21,18 @@ IMPOSSIBLE = {"flyball_slo_tpot_ms": 0.1}
 class Outputs:
     """What vLLM's scheduler hands over when steps land, around a real adapter and governor."""
 
-    def __init__(self) -> None:
+    def __init__(self, chooser: DrafterChooser | None = None) -> None:
         info = EngineInfo(
             engine="e", target="t", draft="d", k_max=6, static_depth=2, parameter_ratio=0.05
         )
-        self.governor = Governor(info, lambda _: True)
+        self.governor = Governor(info, lambda _: True, chooser=chooser)
         self.adapter = Adapter(self.governor, None, 8)
         self.clock = 0.0
 
     def admit(self, arguments: dict[str, Any], stop: list[str] | None = None) -> None:
         parameters = SimpleNamespace(extra_args=arguments, stop=stop or [])
-        self.adapter.admit(SimpleNamespace(request_id="r", sampling_params=parameters))  # type: ignore[arg-type]
+        asked = SimpleNamespace(request_id="r", sampling_params=parameters, max_tokens=50)
+        self.adapter.admit(asked)  # type: ignore[arg-type]
         self.clock = self.adapter._states["r"].arrived
 
     def land(self, tokens: int, finish: str | None = None, theirs: Any = None) -> Any:
@@ -78,6 +80,12 @@ def test_the_last_output_says_how_a_request_was_served() -> None:
     }
 
 
+def test_how_long_a_request_may_become_is_known() -> None:
+    outputs = Outputs()
+    outputs.admit(AMPLE)
+    assert outputs.adapter._states["r"].promised[-1] == 50.0
+
+
 def test_what_the_scheduler_gave_up_is_said() -> None:
     outputs = Outputs()
     outputs.admit(AMPLE)
@@ -122,3 +130,15 @@ def test_nothing_is_said_of_requests_without_an_objective(arguments: dict[str, A
     theirs = {"remote_host": "h"}
     assert outputs.land(1, theirs=theirs) is theirs
     assert outputs.land(1, "stop") is None
+
+
+@pytest.mark.parametrize("drafters", [(), ("draft", "x")])
+def test_who_promises_nothing_is_counted_in_its_class(drafters: tuple[str, ...]) -> None:
+    """What came of it is told late, as nobody hurries; it is not forgotten before that."""
+    outputs = Outputs(DrafterChooser(drafters) if drafters else None)
+    outputs.admit({"flyball_slo_class": "none"})
+    outputs.land(1)
+    outputs.land(2, "stop")
+    assert outputs.governor.beat().slo == {}
+    outputs.ended()
+    assert outputs.governor.beat().slo == {"none": Attained(1, 1, 1, 1, 1, 0)}

@@ -12,6 +12,8 @@ allocate_us_p50, allocate_us_p99: microseconds that the plan of a step takes for
     planned by the end of our last turn, other planning arms' among them if ours were fewer.
 allocate_cpu_us_p50, allocate_cpu_us_p99, plan_cpu_us_p50, plan_cpu_us_p99: of these the
     processor's time: without what other processes and threads took of it meanwhile.
+plan_queue_us_p99: the same of a plan by the clock where 64 more wait, and one leaves and one comes
+    with every step, so that they are put in order anew; simulated runs only.
 capacity_TRACE, tpot_ms_TRACE: live, requests per second without speculation, and the 90th
     percentile of milliseconds per output token without it at half that load: means over rounds,
     as both are measured anew before each; capacity_TRACE_least, capacity_TRACE_most.

@@ -49,7 +49,7 @@ class SloOptions(EngineOptions):
     """of the traffic, over what the engine serves without speculation; live 0.9 by default"""
     scales: tuple[float, ...] = ()
     """of the tight objective per output token, over its 90th percentile without speculation; 0.8, 1
-    and 1.2 by default, live 1"""
+    and 1.2 by default, live 1; not with tpot_ms"""
     tpot_ms: float | None = None
     """the tight objective per output token instead, milliseconds"""
     ttft_ms: float = 1000.0
@@ -77,9 +77,15 @@ class SloOptions(EngineOptions):
             raise ValueError(f"loads must be in [0.05, 10], not {self.loads}")
         if not all(0.1 <= scale <= 10.0 for scale in self.scales):
             raise ValueError(f"scales must be in [0.1, 10], not {self.scales}")
-        check_field("ttft_ms", self.ttft_ms)
-        if self.tpot_ms is not None:
-            check_field("tpot_ms", self.tpot_ms)
+        self._check_objectives()
+
+    def _check_objectives(self) -> None:
+        check_field("ttft_ms", self.ttft_ms, "--ttft-ms")
+        if self.tpot_ms is None:
+            return
+        check_field("tpot_ms", self.tpot_ms, "--tpot-ms")
+        if self.scales:
+            raise ValueError("--scales is of no use with --tpot-ms, which is the objective itself")
 
     def _check_preset(self, name: str) -> None:
         if name not in PRESETS:
@@ -123,10 +129,9 @@ class SloOptions(EngineOptions):
 
     @property
     def sized_scales(self) -> tuple[float, ...]:
-        """One where the tight objective is given."""
-        if self.tpot_ms is not None:
-            return (1.0,)
-        return self.scales or ((1.0,) if self.engine == "vllm" or self.lifelike else SCALES)
+        """Ascending; one where the tight objective is given."""
+        one = self.tpot_ms is not None or self.engine == "vllm" or self.lifelike
+        return tuple(sorted({*self.scales})) or ((1.0,) if one else SCALES)
 
     def slos(self, tpot: float, scale: float) -> tuple[Slo, ...]:
         """What the classes are promised.

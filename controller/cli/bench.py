@@ -61,7 +61,7 @@ def bench(
         typer.Option(
             min=1,
             help="For vllm: depth's visits to every phase, 4 by default, resumed ones among them; "
-            "the turns of slo's arms, 2 by default. For drafters as for depth.",
+            "the turns of slo's arms, 4 by default. For drafters as for depth.",
         ),
     ] = None,
     speeds: Annotated[
@@ -108,7 +108,9 @@ def bench(
     ] = None,
     tpot_ms: Annotated[
         float | None,
-        typer.Option(help="For slo: the tight objective per output token instead, milliseconds."),
+        typer.Option(
+            help="For slo: the tight objective per output token instead of scales, milliseconds."
+        ),
     ] = None,
     ttft_ms: Annotated[
         float | None,

@@ -46,6 +46,7 @@ def start(world: World, fleet: Fleet) -> None:
         engine.drafted = -1
         engine.per_request = 1.0
         engine.length = LENGTH
+        engine.worth = 1.0
         start_estimates(fleet.estimates[e])
         begin(world, engine)
         engine.done = not await_work(world, engine, waiting, totals)

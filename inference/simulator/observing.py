@@ -82,7 +82,7 @@ def threshold(world: World, engine: Record, speed: float) -> float:
         return 0.0
     seconds, factors = parts(world, n, engine.context), depth_factors(world, n)
     position, dollars, _ = costs(n, speed, seconds, factors, prices(world), engine.held)
-    return float(max(engine.worth, 1.0) * (position + (1.0 - speed) * dollars))
+    return float(engine.worth * (position + (1.0 - speed) * dollars))
 
 
 @compiled

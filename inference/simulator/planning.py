@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from ...policies.admission import admission, first_due, prompt_tokens
+from ...policies.admission import admission, first_due, first_within, prompt_tokens
 from ...policies.allocation import allocate
 from ...policies.slack import slack
 from ...policies.spaces import MAX_DEPTH
@@ -40,20 +40,24 @@ def plan_step(
 def _admission(
     world: World, engine: Record, requests: Records, order: Integers, waiting: Records
 ) -> float:
+    second = parts(world, max(engine.decoding, 1), engine.context)[0]
+    decoding = second * max(engine.length, 1.0)
     started, due = 0.0, math.inf
     for i in range(engine.running):
         request = requests[order[i]]
         if request.computed < request.goal:
             started += request.goal - request.computed
-            ttft = world.slos[request.slo].ttft
-            due = min(due, first_due(request.arrival, ttft, engine.clock))
+            slo = world.slos[request.slo]
+            within = first_within(slo.ttft, slo.deadline, decoding)
+            due = min(due, first_due(request.arrival, within, engine.clock))
     n = engine.queued
     queue = np.empty(n, waiting.dtype)
     rows = np.empty((n, 3))
     for q in range(n):
         queue[q] = waiting[(engine.head + q) % len(waiting)]
-        rows[q, 0], rows[q, 1] = queue[q].arrival, world.slos[queue[q].slo].ttft
-        rows[q, 2] = queue[q].prompt
+        slo = world.slos[queue[q].slo]
+        rows[q, 0], rows[q, 2] = queue[q].arrival, queue[q].prompt
+        rows[q, 1] = first_within(slo.ttft, slo.deadline, decoding)
     places = np.empty(n, np.int64)
     pressure = admission(
         rows,
@@ -93,20 +97,23 @@ def _allocate(
     if n == 0:
         return
     pace, credit, missed = np.empty(n), np.empty(n), np.empty(n, np.int64)
-    survival, hope, terms = np.empty((n, MAX_DEPTH)), np.empty((n, MAX_DEPTH)), np.empty((n, 6))
+    survival, hope, terms = np.empty((n, MAX_DEPTH)), np.empty((n, MAX_DEPTH)), np.empty((n, 7))
     drafts, lengths = np.empty(n, np.int64), np.empty(n, np.int64)
     for i in range(n):
         request = requests[who[i]]
         slo = world.slos[request.slo]
         terms[i, 0], terms[i, 1], terms[i, 2] = slo.ttft, slo.tpot, slo.deadline
-        terms[i, 3], terms[i, 4], terms[i, 5] = request.arrival, request.first, request.emitted
+        terms[i, 3], terms[i, 4] = request.arrival, max(p.max_tokens, request.generated)
+        terms[i, 5], terms[i, 6] = request.first, request.emitted
         drafts[i] = request.drafts
         alive = best = 1.0
         for j in range(MAX_DEPTH):
             alive *= 1.0 - min(estimate.hazards[request.slot, j] * request.frailty, 1.0)
             best *= 1.0 - min(estimate.hopeful[request.slot, j] * request.frailty, 1.0)
             survival[i, j], hope[i, j] = alive, best
-    slack(terms, max(engine.length, 1.0), engine.clock, pace, credit, missed)
+    seconds, factors = parts(world, n, context), depth_factors(world, n)
+    least = seconds[0] / len(factors)
+    slack(terms, max(engine.length, 1.0), least, engine.clock, pace, credit, missed)
     engine.depth, engine.worth, step, limit = allocate(
         survival,
         hope,
@@ -114,11 +121,11 @@ def _allocate(
         np.full(n, speed),
         pace,
         credit,
-        parts(world, n, context),
-        depth_factors(world, n),
+        seconds,
+        factors,
         prices(world),
         engine.held,
-        max(engine.worth, 1.0),
+        engine.worth,
         lengths,
     )
     for i in range(n):

@@ -102,6 +102,7 @@ class Adapter:
             if state.slo is not NO_SLO and parameters is not None:
                 # The API server looks for stop strings, and tells the engine to break it off.
                 state.open_ended = bool(parameters.stop)
+                state.limit(request.max_tokens)
         except Exception as e:  # noqa: BLE001 - see the module's docstring
             self.governor.fault(e)
 
@@ -136,6 +137,8 @@ class Adapter:
     def launch(self, scheduler: Scheduler, output: SchedulerOutput, depth: int) -> None:
         """A step was scheduled."""
         try:
+            # What came of them may still have to be told.
+            self.governor.later(partial(self._part, output.finished_req_ids))
             tell = partial(self._launch, scheduler, output, depth, time.perf_counter())
             if self.governor.chooser is None:
                 self.governor.later(tell)
@@ -174,13 +177,16 @@ class Adapter:
         except Exception as e:  # noqa: BLE001
             self.governor.fault(e)
 
-    def _launch(
-        self, scheduler: Scheduler, output: SchedulerOutput, depth: int, launched: float
-    ) -> None:
-        for request_id in output.finished_req_ids:
+    def _part(self, finished: set[str]) -> None:
+        """Forget requests that are over."""
+        for request_id in finished:
             state = self._states.pop(request_id, None)
             if state is not None and state.open_ended and state.emitted:
                 self.governor.finish(state)
+
+    def _launch(
+        self, scheduler: Scheduler, output: SchedulerOutput, depth: int, launched: float
+    ) -> None:
         if not output.total_num_scheduled_tokens:
             return
         if len(self._flights) >= _MOST_FLIGHTS:

@@ -81,7 +81,10 @@ class SchedulerStep:
 
     @property
     def prompts(self) -> Sequence[int]:
-        """What each of them is to run first, tokens; outputs anew after a preemption are in it."""
+        """What each of them is to run first, tokens; outputs anew after a preemption are in it.
+
+        And so is what of it is cached: vLLM looks that up when it admits a request.
+        """
         return [request.num_tokens for request in self._scheduler.waiting]
 
     def carry_out(self, plan: Plan) -> Callable[[], None] | None:
