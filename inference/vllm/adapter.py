@@ -137,8 +137,9 @@ class Adapter:
     def launch(self, scheduler: Scheduler, output: SchedulerOutput, depth: int) -> None:
         """A step was scheduled."""
         try:
-            # What came of them may still have to be told.
-            self.governor.later(partial(self._part, output.finished_req_ids))
+            if output.finished_req_ids:
+                # What came of them may still have to be told.
+                self.governor.later(partial(self._part, output.finished_req_ids))
             tell = partial(self._launch, scheduler, output, depth, time.perf_counter())
             if self.governor.chooser is None:
                 self.governor.later(tell)
