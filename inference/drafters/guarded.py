@@ -157,8 +157,7 @@ class Guarded:
             self._known.clear()
             log.error("drafter %s is taken out after %d faults", self.name, self.faults)
             # To save what it holds may take seconds, which no engine step is to wait for.
-            self._closing = threading.Thread(target=self._close, name="flyball-closing")
+            self._closing = threading.Thread(
+                target=self._try, args=(self._drafter.close,), name="flyball-closing"
+            )
             self._closing.start()
-
-    def _close(self) -> None:
-        self._try(self._drafter.close)

@@ -60,7 +60,7 @@ class DraftingRunner(_Base):
         drafting, (rows, discarded) = self.drafting, self._batch()
         depth: int = scheduler_output.num_spec_tokens_to_schedule
         own: Any
-        self._ours(lambda: self._weigh(scheduler_output), None)
+        self._ours(lambda: self._weigh(scheduler_output, rows, discarded), None)
         if self._ours(lambda: drafting.skips_model(rows, depth), False):
             own = self._leave_out(sampled_token_ids)
             drafting.passes = 0
@@ -81,9 +81,8 @@ class DraftingRunner(_Base):
         drafts = self._ours(lambda: drafting.fill_in(rows, discarded, own, depth), None)
         return drafting.as_scheduled(own, depth) if drafts is None else drafts
 
-    def _weigh(self, output: SchedulerOutput) -> None:
+    def _weigh(self, output: SchedulerOutput, rows: list[str], discarded: Any) -> None:
         """Decide who drafts for requests of the hybrid, and how deep."""
-        rows, discarded = self._batch()
         scheduled = [output.num_scheduled_tokens[row] for row in rows]
         depth = output.num_spec_tokens_to_schedule
         self.drafting.weigh(rows, discarded, depth, self._computed(), scheduled)

@@ -73,7 +73,7 @@ class Store:
         """Keep a request's prompt and output, but for the beginning that is known already."""
         hashes = prefixes(tokens)
         known = self._known(hashes)
-        new = known[:-1].index(False) if False in known[:-1] else len(known) - 1
+        new = (*known[:-1], False).index(False)
         if known[-1] or len(tokens) <= BLOCK * new + 1:
             return
         document = len(self.newest.starts)
