@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +21,9 @@ from learners import feed, train
 from profiles import IDENTITY, profile
 
 
+@functools.cache
 def known() -> Profile:
-    """A profile as they are made today, of the engine that ``World`` is."""
+    """The profile of the engine that ``World`` is; made once, as it tells when it was made."""
     identity = msgspec.structs.replace(IDENTITY, target="t", draft="d", dtype=None, version=None)
     return msgspec.structs.replace(profile(identity), parameter_ratio=0.05)
 
