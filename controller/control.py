@@ -32,7 +32,7 @@ from ..policies.spaces import check_depth, check_speed
 from . import arguments as take
 from . import state
 from .fleet import Fleet
-from .plan.planners import PLAN_REWARD, Planners
+from .plan.planners import Planners
 from .request import RefusedError, Request
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ class Control:
         self._clock = clock
         self._started = clock()
         self._descriptions: dict[int, dict[str, Any]] = {}
+        self._plans.use_reward(learner.reward)
         self._commands = {name: getattr(self, f"_{name}") for name in COMMANDS}
         self._publish_all()
 
@@ -168,11 +169,12 @@ class Control:
                 self._learner.use_reward(given.reward)
             except RewardError as e:
                 raise RefusedError(f"{e}; {self._learner.reward.name!r} stays in force") from None
+            self._plans.use_reward(self._learner.reward)
             self._learner.checkpoint()  # the next start finds it, however this one ends
             log.info("reward %s", self._learner.reward.name)
         answer = {"reward": self._learner.reward.name}
         if self.planners.heard:
-            answer["plan_reward"] = PLAN_REWARD
+            answer["plan_reward"] = self._plans.reward.name
         return answer
 
     def _mode(self, request: Request) -> dict[str, Any]:

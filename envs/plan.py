@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,7 @@ import numpy as np
 from ..policies.plan.rule import Survival
 from ..policies.plan.space import PLAN_SPACE, PLAN_SPEED_INDEX, observe
 from ..policies.plan.state import MAX_AHEAD, PlanState
-from ..policies.spaces import MAX_DEPTH, Array, check_speed
-from ..policies.transition import OutcomeBatch
+from ..policies.spaces import Array, check_speed
 from .plan_engine import LiveAgents, plan_engine
 from .reward_inputs import RewardInputs
 from .rewards import evaluate, load_reward
@@ -27,10 +25,14 @@ class PlanEnv(gymnasium.Env[Array, np.int64]):
     A decision is asked for when a run starts, at every proposal and at every verdict, as of any
     policy of the planner; an episode is one task. An action is how many steps run ahead, from 0
     to ``MAX_AHEAD``. The observation is ``PLAN_SPACE``, normalised; what it says of matches and
-    times is learned while the environment lives, or until it is reset with a seed. The reward is
-    of the seconds and dollars between two decisions, each over what the target agent alone takes
-    for a step on average: the sum over an episode is that of all steps. ``info`` has ``seconds``,
-    ``dollars``, ``latency`` and ``cost`` of the step, and at the end the ``trajectory``.
+    times is learned while the environment lives, or until it is reset with a seed. ``info`` has
+    ``seconds``, ``dollars``, ``latency`` and ``cost`` since the decision before, the latter two
+    over what the target agent alone takes for a step on average, and at the end the
+    ``trajectory``.
+
+    A reward that is ``linear`` is of the latency and cost between two decisions: the sum over an
+    episode is that of all its steps. Any other is of a plan, and comes at its end, of its latency
+    and cost per step; 0.0 before.
 
     Args:
         engine: ``generator`` (plans like those of a planning trace), ``replay`` (of a trace), or
@@ -62,6 +64,7 @@ class PlanEnv(gymnasium.Env[Array, np.int64]):
         self._raw = PLAN_SPACE.zeros()
         self._pupil = Survival()
         self._begun = self._before = 0.0
+        self._spent = np.zeros(2)  # latency and cost of the plan so far
         self.observation_space = gymnasium.spaces.Box(0.0, 1.0, (PLAN_SPACE.size,), np.float32)
         self.action_space = gymnasium.spaces.Discrete(MAX_AHEAD + 1)
 
@@ -86,6 +89,7 @@ class PlanEnv(gymnasium.Env[Array, np.int64]):
         if isinstance(news, Ended):
             raise _failed(news)
         self._begun = self._before = news.at
+        self._spent = np.zeros(2)
         return self._observe(news.state), {"task": str(task)}
 
     def step(self, action: np.int64 | int) -> tuple[Array, float, bool, bool, dict[str, Any]]:
@@ -102,13 +106,14 @@ class PlanEnv(gymnasium.Env[Array, np.int64]):
             raise RuntimeError("no task is running: call reset first")
         news = self._run.answer(int(action))
         if isinstance(news, Asked):
-            reward, info = self._measure(news.at, news.dollars)
-            return self._observe(news.state), reward, False, False, info
+            info = self._measure(news.at, news.dollars)
+            return self._observe(news.state), self._reward(info), False, False, info
         self.close()
         if news.trajectory is None:
             raise _failed(news)
-        reward, info = self._measure(self._begun + news.trajectory.seconds, news.dollars)
+        info = self._measure(self._begun + news.trajectory.seconds, news.dollars)
         info["trajectory"] = news.trajectory
+        reward = self._reward(info, len(news.trajectory.steps))
         return PLAN_SPACE.normalise(self._raw), reward, True, False, info
 
     def close(self) -> None:
@@ -123,25 +128,23 @@ class PlanEnv(gymnasium.Env[Array, np.int64]):
         self._raw[PLAN_SPEED_INDEX] = self.speed
         return PLAN_SPACE.normalise(self._raw)
 
-    def _measure(self, now: float, dollars: float) -> tuple[float, dict[str, Any]]:
+    def _measure(self, now: float, dollars: float) -> dict[str, Any]:
         seconds, self._before = now - self._before, now
         latency = seconds / self._engine.step_seconds
         cost = dollars / self._engine.step_dollars
-        reward = float(evaluate(self.reward, _inputs(latency, cost, self.speed))[0])
-        info = {"seconds": seconds, "dollars": dollars, "latency": latency, "cost": cost}
-        return reward, info
+        self._spent += latency, cost
+        return {"seconds": seconds, "dollars": dollars, "latency": latency, "cost": cost}
+
+    def _reward(self, info: dict[str, Any], steps: int = 0) -> float:
+        """What a decision is worth; ``steps`` of a plan that has ended."""
+        if self.reward.linear:
+            return self._worth(info["latency"], info["cost"])
+        return self._worth(*self._spent / steps) if steps else 0.0
+
+    def _worth(self, latency: float, cost: float) -> float:
+        columns = (np.array([value], np.float64) for value in (latency, cost, self.speed))
+        return float(evaluate(self.reward, RewardInputs.of_components(*columns))[0])
 
 
 def _failed(news: Ended) -> BaseException:
     return news.error or RuntimeError("the run ended before anything was decided")
-
-
-def _inputs(latency: float, cost: float, speed: float) -> RewardInputs:
-    """One row; what only engines that draft tokens have is NaN."""
-    none = np.full(1, np.nan)
-    positions = np.full((1, MAX_DEPTH), np.nan)
-    wide = {"checked", "tried", "accepted"}
-    outcomes = OutcomeBatch(
-        **{f.name: positions if f.name in wide else none for f in fields(OutcomeBatch)}
-    )
-    return RewardInputs(outcomes, np.array([latency]), np.array([cost]), np.array([speed]))

@@ -28,9 +28,9 @@ class RewardInputs:
     Attributes:
         outcomes: what was measured; see ``OutcomeBatch`` for its columns and units.
         latency: seconds per emitted token per request over what no speculation would have
-            taken; off = 1.0, lower is better.
+            taken; off = 1.0, lower is better. Of plans, seconds per step over sequential.
         cost: dollars per emitted token over what no speculation would have cost; off = 1.0,
-            lower is better.
+            lower is better. Of plans, dollars per step over sequential.
         speed: the knob, in [0, 1].
     """
 
@@ -47,6 +47,17 @@ class RewardInputs:
         """From outcomes and a price list; one speed may stand for all rows."""
         speeds = np.broadcast_to(np.asarray(speed, np.float64), (len(outcomes),))
         return cls(outcomes, latency(outcomes), cost(outcomes, prices), speeds)
+
+    @classmethod
+    def of_components(cls, latency: Floats, cost: Floats, speed: Floats) -> RewardInputs:
+        """Of what is not measured in tokens: all outcomes are NaN."""
+        none = np.full(len(speed), np.nan)
+        positions = np.full((len(speed), MAX_DEPTH), np.nan)
+        wide = {"checked", "tried", "accepted"}
+        outcomes = OutcomeBatch(
+            **{f.name: positions if f.name in wide else none for f in fields(OutcomeBatch)}
+        )
+        return cls(outcomes, latency, cost, speed)
 
     def column(self, name: str) -> Floats:
         """A column by its name in ``COLUMNS``."""

@@ -62,7 +62,7 @@ class ControllerClient:
         return str(self._call("GET", "/v1/reward")["reward"])
 
     def plan_reward(self) -> str | None:
-        """The name of the reward of planners, which stays what it is; None while there are none."""
+        """The name of the reward that planners serve; None while there are none."""
         return self._call("GET", "/v1/reward").get("plan_reward")
 
     def set_reward(self, spec: str) -> str:

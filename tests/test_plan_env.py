@@ -69,6 +69,14 @@ def test_the_reward_is_of_latency_and_cost_at_the_speed():
         assert rewards == pytest.approx([max(w, -10.0) for w in wanted])
 
 
+def test_a_reward_that_is_not_linear_judges_the_whole_plan():
+    rewards, infos = episode(make(reward="cost-under-latency?bound=0.8"), 2, seed=1)
+    steps = len(infos[-1]["trajectory"].steps)
+    latency, cost = (sum(i[name] for i in infos) / steps for name in ("latency", "cost"))
+    assert set(rewards[:-1]) == {0.0}
+    assert rewards[-1] == pytest.approx(-cost - 10 * max(latency - 0.8, 0.0))
+
+
 def test_sequential_costs_a_step_per_step():
     env = make()
     returns, steps = 0.0, 0

@@ -37,7 +37,7 @@ def test_seconds_and_dollars_follow_the_step():
         assert calls.t.dollars(i) == pytest.approx(1e-3 * (i + 1), rel=0.05)
     assert calls.t.spread == pytest.approx(0.3, abs=0.15)
     assert calls.a.seconds(0) == pytest.approx(0.5, rel=0.1)
-    assert calls.t.mean_dollars == pytest.approx(2.5e-3, rel=0.05)
+    assert calls.sequential[1] == pytest.approx(2.5e-3, rel=0.05)
 
 
 def test_cancelling_long_calls_does_not_make_calls_look_short():

@@ -123,7 +123,7 @@ def test_names_of_planners_are_names_and_differ() -> None:
         assert check_engine_name(name) == name
 
 
-def test_planners_keep_their_reward_and_it_is_said(
+def test_planners_follow_a_reward_that_is_for_plans_and_it_is_said(
     controller: ControllerUnderTest,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -139,8 +139,11 @@ def test_planners_keep_their_reward_and_it_is_said(
         assert ended.value.code in {0, None}
         return capsys.readouterr()
 
-    assert use("goodput") == ("goodput\n", "planners of agents keep latency-cost\n")
+    assert use("goodput") == ("goodput\n", "planners of agents are rewarded by latency-cost\n")
     assert controller.client.plan_reward() == "latency-cost"
+    assert use("cost-under-latency?bound=0.7") == ("cost-under-latency\n", "")
+    assert controller.client.plan_reward() == "cost-under-latency"
+    assert controller.client.status()["plan_learner"]["reward"] == "cost-under-latency"
     assert use("latency-cost") == ("latency-cost\n", "")
 
 

@@ -238,6 +238,7 @@ def test_a_controller_orders_and_learns(tmp_path) -> None:
             assert snapshot.meta.transitions >= 64
             run_all(governed, scripts(4, 99))
             until(lambda: client.status()["planners"][0]["version"] >= 1)
+            check_reward(client, governed)
             check_orders(client, governed)
             check_status(client, governed)
         finally:
@@ -269,6 +270,18 @@ def check_orders(client, governed: PlanGovernor) -> None:
     until(lambda: governed.book.orders.spec == "fixed:3" and governed.book.orders.pinned is None)
     with pytest.raises(ControllerError, match="there are fixed, isp"):
         client.set_policy("agents", "best")
+
+
+def check_reward(client, governed: PlanGovernor) -> None:
+    """One that wants the most speed decides at another one, at the same knob."""
+    client.set_reward("cost-under-latency?bound=0.01")
+    until(lambda: governed.book.orders.snapshot.meta.reward == "cost-under-latency")
+    fastest = governed.book.orders.snapshot.speed_at(0.0)
+    assert fastest > 0.5
+    assert client.status()["plan_learner"]["effective_speed"] == pytest.approx(fastest, abs=0.2)
+    client.set_reward("latency-cost")
+    until(lambda: governed.book.orders.snapshot.meta.reward == "latency-cost")
+    assert governed.book.orders.snapshot.speed_at(0.0) == 0.0
 
 
 def check_status(client, governed: PlanGovernor) -> None:

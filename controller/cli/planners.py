@@ -29,7 +29,7 @@ def planner_parts(status: dict[str, Any]) -> list[RenderableType]:
     return [Text(f"plan learner   {shown}"), grid]
 
 
-_LEARNER: Final = ("transitions", "updates", "snapshot", "loss", "gate_refused")
+_LEARNER: Final = ("transitions", "updates", "snapshot", "loss", "gate_refused", "reward")
 
 _ROWS: Final[tuple[tuple[str, Callable[[dict[str, Any]], str]], ...]] = (
     ("approximation > target", lambda p: f"{p['approximation']} > {p['target']}"),

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ...inference.client import ControllerClient
 
 app = typer.Typer(
-    help="Show, list or swap what is rewarded. Planners of agents keep latency-cost.\n\n"
+    help="Show, list or swap what is rewarded, of engines and of planners of agents.\n\n"
     "Example: flyball reward use goodput",
     invoke_without_command=True,
     no_args_is_help=False,
@@ -43,7 +43,8 @@ def use(
     The controller imports and runs it in its own process: a module is looked for where the
     controller was started, and a reward that blocks holds the controller up (never an engine).
     A reward that cannot be used is refused with the reason, and the old one stays in force.
-    It is of engines: planners of agents keep latency-cost.
+    Planners of agents follow one that needs no more than latency, cost and speed, of the mean
+    plan; else they are rewarded by latency-cost.
 
     Example: flyball reward use mypkg.mymodule:MyReward
     """
@@ -65,4 +66,4 @@ def _tell_planners(client: ControllerClient) -> None:
     """Say where planners are rewarded for something else; to people, not to scripts."""
     plan = client.plan_reward()
     if plan is not None and plan != client.reward():
-        typer.echo(f"planners of agents keep {plan}", err=True)
+        typer.echo(f"planners of agents are rewarded by {plan}", err=True)

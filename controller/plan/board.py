@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,8 +11,8 @@ import numpy as np
 from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
 
 from ...inference.reports import PlanBeat
-from ...policies.plan.rows import PlanRows
-from ...policies.plan.vector_dqn import spent
+from ...policies.plan.curve import measured
+from ...policies.plan.rows import PlanRows, joined
 from .views import PlannerView
 
 _STALE: Final = 10.0  # seconds after which a beat says nothing of the present
@@ -47,17 +47,23 @@ class PlanBoard:
         """Seconds since the last point."""
         return time.monotonic() - self._since
 
-    def write(self, step: int, values: Mapping[str, float]) -> None:
+    def write(
+        self,
+        step: int,
+        values: Mapping[str, float],
+        reward: Callable[[float, float], float],
+    ) -> None:
         """Write a point.
 
         Args:
             step: transitions so far.
             values: further scalars by tag.
+            reward: what a latency and a cost are worth.
         """
         record = self.logger.record
         for tag, value in values.items():
             record(tag, value)
-        self._decisions()
+        self._decisions(reward)
         self._planners()
         self.logger.dump(step)
         self._since = time.monotonic()
@@ -66,18 +72,18 @@ class PlanBoard:
         """Close the event file."""
         self.logger.close()
 
-    def _decisions(self) -> None:
+    def _decisions(self, reward: Callable[[float, float], float]) -> None:
         rows, self._rows = self._rows, []
         if not rows:
             return
-        aheads = np.concatenate([part.actions for part in rows])
-        self.logger.record("plan/ahead", aheads)
-        self.logger.record("plan/ahead_mean", float(aheads.mean()))
-        used = np.concatenate([spent(part) for part in rows])
-        for i, name in enumerate(("seconds", "dollars")):
-            known = used[np.isfinite(used[:, i]), i]
-            if len(known):  # per decision, less the steps settled: below 0 is better than without
-                self.logger.record(f"plan/{name}_over_sequential", float(known.mean()))
+        decided = joined(rows)
+        self.logger.record("plan/ahead", decided.actions)
+        self.logger.record("plan/ahead_mean", float(decided.actions.mean()))
+        latency, cost = measured(decided)
+        if np.isfinite(latency):
+            self.logger.record("plan/latency", float(latency))
+            self.logger.record("plan/cost", float(cost))
+            self.logger.record("plan/reward", reward(float(latency), float(cost)))
 
     def _planners(self) -> None:
         now = time.monotonic()
@@ -106,7 +112,9 @@ LAYOUT: Final[dict[str, Any]] = {
         "dollars of a run": ["Multiline", ["plan/dollars_per_run"]],
         "steps ahead": ["Multiline", ["plan/ahead_mean"]],
         "matched, wasted": ["Multiline", ["plan/matched_share", "plan/wasted_share"]],
-        "speed": ["Multiline", ["plan/speed"]],
+        "latency, cost (sequential = 1)": ["Multiline", ["plan/latency", "plan/cost"]],
+        "reward": ["Multiline", ["plan/reward"]],
+        "speed": ["Multiline", ["plan/speed", "plan/effective_speed"]],
         "loss": ["Multiline", ["train/loss"]],
     }
 }

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from stable_baselines3.common.logger import Logger
 
+from ...envs.rewards import LatencyCost, Reward, RewardError
 from ...inference.reports import PlanBeat
 from ...policies.plan.rows import PlanRows
 from ...policies.plan.snapshot import PlanSnapshot, uncorrected
@@ -21,6 +22,7 @@ from ..resume import CHECKPOINT
 from ..settings import LearnerSettings
 from .board import PlanBoard
 from .gate import PlanComparison, compare, examine, no_worse
+from .scalarisation import is_for_plans, serving, worth_of
 from .state import PlanLearnerState, pack, unpack
 
 log = logging.getLogger(__name__)
@@ -56,8 +58,11 @@ class PlanLearner:
         )
         self.model = self._make()
         self.comparison: PlanComparison | None = None
+        self.reward: Reward = LatencyCost()
+        self.knob = 0.5
         self.board: PlanBoard | None = None  # made with the first planner
         self._resume()
+        self._unserved = False  # whether the snapshot in force was made for another reward
         self._publish_at = 0.0
         self._published = self._kept = self._version()
         self._checkpoint_at = time.monotonic() + settings.checkpoint_seconds
@@ -78,7 +83,7 @@ class PlanLearner:
     def step(self, seconds: float) -> None:
         """Train for at most about that long, and no more than new transitions pay for."""
         deadline = time.monotonic() + seconds
-        if self.model.replay_buffer.size() >= self.settings.minimum_rows:
+        if self._is_ready():
             while self.state.credit >= 1 and time.monotonic() < deadline:
                 steps = min(_CHUNK, int(self.state.credit))
                 self.model.train(steps, self.settings.batch_size)
@@ -88,21 +93,44 @@ class PlanLearner:
 
     def publish(self) -> PlanSnapshot | None:
         """A new snapshot when one is due and passes the gate, else None."""
-        if not self._is_due():
+        if self._is_due():
+            self._publish_at = time.monotonic() + self.settings.publish_seconds
+            self._published = self._version()
+            reason = self._judge()
+        elif self._unserved and (self.reward.linear or self._is_ready()):
+            reason = self._serve(self.current() or uncorrected())
+        else:
             return None
-        self._publish_at = time.monotonic() + self.settings.publish_seconds
-        self._published = self._version()
-        reason = self._judge()
+        # A reward that fails is asked again for the next snapshot, and not before.
+        self._unserved = False
         self.state.last_gate_reason = reason or ""
+        self.model.knob = self.effective_speed
         if reason is None:
             return self.registry.current
         self.state.gate_refused += 1
         log.warning("plan snapshot %d not promoted: %s", self.registry.next_number, reason)
         return None
 
+    def use_reward(self, reward: Reward) -> None:
+        """Serve a reward from the next snapshot on, which is due as soon as enough was seen.
+
+        One that needs more than a plan has leaves planners with ``latency-cost``.
+        """
+        current = self.current()
+        self.reward = reward if is_for_plans(reward) else LatencyCost()
+        served = current is None or not current.meta.speeds
+        self._unserved = not (self.reward.linear and served)
+
     def speed(self, value: float) -> None:
         """Note the knob: the past is relabelled with it more often than with other speeds."""
-        self.model.knob = value
+        self.knob = value
+        self.model.knob = self.effective_speed
+
+    @property
+    def effective_speed(self) -> float:
+        """The speed that is decided at for the reward, at the knob as it is."""
+        current = self.current()
+        return self.knob if current is None else current.speed_at(self.knob)
 
     def current(self) -> PlanSnapshot | None:
         """The snapshot in force."""
@@ -136,6 +164,8 @@ class PlanLearner:
             "transitions": self.state.transitions,
             "updates": self.model.updates,
             "snapshot": current.meta.number if current else 0,
+            "reward": self.reward.name,
+            "effective_speed": self.effective_speed,
             "loss": self.model.last_loss,
             "replay_rows": self.model.replay_buffer.size(),
             "owed_updates": int(self.state.credit),
@@ -158,11 +188,21 @@ class PlanLearner:
                 current = self.current() or uncorrected()
                 self.comparison = compare(self.model, candidate, current, rows)
                 reason = no_worse(self.comparison)
-            if reason is None:
-                self.registry.add(candidate)
         except (SnapshotError, OSError) as e:
             reason = str(e)
-        return reason
+        return self._serve(candidate) if reason is None else reason
+
+    def _serve(self, snapshot: PlanSnapshot) -> str | None:
+        """Register a snapshot for the reward in force; the reason against it, if there is one."""
+        try:
+            rows = self.model.replay_buffer.latest(_JUDGED)
+            self.registry.add(serving(self.reward, snapshot, rows, self.registry.next_number))
+        except (SnapshotError, RewardError, OSError) as e:
+            return str(e)
+        return None
+
+    def _is_ready(self) -> bool:
+        return self.model.replay_buffer.size() >= self.settings.minimum_rows
 
     def _is_due(self) -> bool:
         return (
@@ -185,7 +225,12 @@ class PlanLearner:
         assert self.board is not None
         figures = {name: v for name, v in self.summary().items() if isinstance(v, int | float)}
         values = {f"learner/{name}": float(value) for name, value in figures.items()}
-        self.board.write(self.state.transitions, {"plan/speed": self.model.knob, **values})
+        values["plan/effective_speed"] = values.pop("learner/effective_speed")
+        values["plan/speed"] = self.knob
+        self.board.write(self.state.transitions, values, self._worth)
+
+    def _worth(self, latency: float, cost: float) -> float:
+        return worth_of(self.reward, latency, cost, self.knob)
 
     def _make(self) -> PlanDQN:
         s = self.settings

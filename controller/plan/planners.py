@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from ...envs.rewards import LatencyCost
 from ...inference.agents.messages import rows_of
 from ...inference.reports import Mode, PlanBeat, PlanReport
 from ..engines import MOST_ENGINES
@@ -17,9 +16,6 @@ if TYPE_CHECKING:
     from .learner import PlanLearner
 
 _FORGOTTEN: Final = 600.0  # seconds without a beat after which a planner is no longer listed
-
-PLAN_REWARD: Final = LatencyCost.name
-"""Of planners, always: their rule, and what is learned on top of it, are of seconds and dollars."""
 
 
 class Planners:

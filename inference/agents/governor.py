@@ -25,6 +25,7 @@ from ...policies.plan.rows import PlanRecorder, PlanRows
 from ...policies.plan.snapshot import PlanSnapshot
 from ...policies.plan.space import observe
 from ...policies.plan.state import MAX_AHEAD, Ahead, PlanState
+from ...policies.spaces import Array
 from ..address import Address
 from ..link import Link
 from ..meters import Durations
@@ -114,7 +115,7 @@ class PlanGovernor(PlanPolicy):
         try:
             ahead = self._applied(state, self._ready(state, orders).decide(state), orders)
             if orders.mode is not Mode.OFF:
-                self._recorder.decided(state, observe(state, self.learned.estimates), ahead)
+                self._recorder.decided(state, self._observe(state), ahead)
         except Exception as e:  # noqa: BLE001 - a run goes on whatever its policy does
             self._fault(e)
             ahead = Ahead(0)
@@ -128,7 +129,7 @@ class PlanGovernor(PlanPolicy):
         orders = self.book.orders
         try:
             # What is known by now: verdicts may come in while it considers.
-            observation = observe(state, self.learned.estimates)
+            observation = self._observe(state)
             ahead = await self._ready(state, orders).consider(state)
             ahead = self._applied(state, ahead, orders)
             if orders.mode is not Mode.OFF:
@@ -199,6 +200,12 @@ class PlanGovernor(PlanPolicy):
             aheads=tuple(self._aheads),
             totals=msgspec.structs.replace(self.totals),
         )
+
+    def _observe(self, state: PlanState) -> Array:
+        """An observation, at the speed that was decided at."""
+        ours = self._choosers.get(state.run) is self.learned
+        seen = self.learned.serving(state) if ours else state
+        return observe(seen, self.learned.estimates)
 
     def _standing(self, state: PlanState) -> PlanState:
         """The state at the knob that holds."""

@@ -111,16 +111,21 @@ class AgentCalls:
         explained = float((counts * (sums / counts - mean) ** 2).sum()) / weight
         return math.sqrt(max(squares / weight - mean**2 - 0.5 * explained, 0.01))
 
-    @property
-    def mean_seconds(self) -> float:
-        """Expected seconds of a call, over all steps as often as they were."""
-        weight, logs, squares, _ = self.every
-        return math.exp(logs / weight + 0.5 * max(squares / weight - (logs / weight) ** 2, 0.0))
+    def means(self, steps: Floats) -> tuple[float, float]:
+        """Expected seconds and dollars of a call.
 
-    @property
-    def mean_dollars(self) -> float:
-        """Expected dollars of a call, over all steps as often as they were."""
-        return float(self.every[3] / self.every[0])
+        Args:
+            steps: how often each step counts, shape (STEPS,); where none does, steps count as
+                often as there were calls for them.
+        """
+        if not steps.any():
+            _, logs, squares, dollars = self.every / self.every[0]
+            return math.exp(logs + 0.5 * max(squares - logs**2, 0.0)), float(dollars)
+        known = self.by_step + _NEARBY * self.every / self.every[0]
+        known /= known[:, :1]
+        share = steps / steps.sum()
+        seconds = share @ np.exp(known[:, 1] + 0.5 * self.spread**2)
+        return float(seconds), float(share @ known[:, 3])
 
     @property
     def at_once(self) -> float:
@@ -165,18 +170,34 @@ class CallEstimates:
     def __init__(self) -> None:
         self.a = AgentCalls("A")
         self.t = AgentCalls("T")
+        self.steps: Floats = np.zeros(STEPS)  # that were settled, by index
+        self._sequential: tuple[float, float] | None = None
 
     def ended(self, call: EndedCall) -> None:
         """Take a call that ended."""
         (self.a if call.kind == "A" else self.t).add(call)
+        self._sequential = None
+
+    def settled(self, index: int) -> None:
+        """Take a step that was settled."""
+        self.steps *= _MEMORY
+        self.steps[min(index, STEPS - 1)] += 1.0
+        self._sequential = None
+
+    @property
+    def sequential(self) -> tuple[float, float]:
+        """Mean seconds and dollars of a step without running ahead.
+
+        Over the steps that were settled, and not over the calls: what runs far ahead calls for
+        late steps, which take longer, more often than any of them is reached.
+        """
+        if self._sequential is None:
+            self._sequential = self.t.means(self.steps)
+        return self._sequential
 
     def arrays(self) -> dict[str, Floats]:
         """What was learned, as named arrays."""
-        return {
-            f"{kind}/{name}": getattr(calls, name).copy()
-            for kind, calls in (("a", self.a), ("t", self.t))
-            for name in _PARTS
-        }
+        return {name: own.copy() for name, own in self._arrays().items()}
 
     def load(self, arrays: Mapping[str, Floats]) -> None:
         """Carry on from ``arrays()``.
@@ -184,11 +205,7 @@ class CallEstimates:
         Raises:
             ValueError: naming the array that is missing or does not fit.
         """
-        mine = {
-            f"{kind}/{name}": getattr(calls, name)
-            for kind, calls in (("a", self.a), ("t", self.t))
-            for name in _PARTS
-        }
+        mine = self._arrays()
         for key, own in mine.items():
             given = arrays.get(key)
             if given is None or given.shape != own.shape or not np.isfinite(given).all():
@@ -197,6 +214,16 @@ class CallEstimates:
             own[:] = arrays[key]
         for calls in (self.a, self.t):
             calls.changed()
+        self._sequential = None
+
+    def _arrays(self) -> dict[str, Floats]:
+        """What was learned, by name; the arrays themselves."""
+        parts = {
+            f"{kind}/{name}": getattr(calls, name)
+            for kind, calls in (("a", self.a), ("t", self.t))
+            for name in _PARTS
+        }
+        return parts | {"steps": self.steps}
 
 
 def _hazard(z: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -42,12 +43,18 @@ class Learned(Survival):
     def decide(self, state: PlanState) -> Ahead:
         """Decide; see ``PlanPolicy``."""
         self.estimates.crowd(state.free)
+        state = self.serving(state)
         raw = observe(state, self.estimates)
         snapshot, steps = self.snapshot, steps_ahead(raw[None])[0]
         loss = corrected_losses(raw, snapshot)
         budget = snapshot.meta.budget if snapshot.meta.number else self.budget
         budget = budget if self.explore else 0.0
         return self._choose(loss / steps, len(state.proposed), budget * state.speed)
+
+    def serving(self, state: PlanState) -> PlanState:
+        """The state at the speed that serves the snapshot's reward at this knob."""
+        speed = self.snapshot.speed_at(state.speed)
+        return state if speed == state.speed else replace(state, speed=speed)
 
 
 def corrected_losses(raw: Array, snapshot: PlanSnapshot) -> Floats:

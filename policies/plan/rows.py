@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..spaces import Array
+from ..transition import Floats
 from .policy import EndedCall, FinishedRun
 from .schedule import CHOICES
 from .space import PLAN_SPACE
@@ -82,6 +83,24 @@ class PlanRows:
         return PlanRows(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
 
 
+def joined(parts: Sequence[PlanRows]) -> PlanRows:
+    """Rows of several, of which there is at least one."""
+    return PlanRows(
+        **{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(PlanRows)}
+    )
+
+
+def relative_spent(rows: PlanRows) -> Array:
+    """Seconds and dollars between decisions, less 1 for each step settled: 0 is sequential.
+
+    Returns:
+        In a step's mean seconds and dollars without running ahead, float32, shape (n, 2).
+    """
+    units = rows.observations[:, [_STEP_SECONDS, _STEP_DOLLARS]] / np.array([1.0, _MICRO])
+    used: Floats = rows.spent[:, :2] / np.maximum(units, _UNIT) - rows.spent[:, 2:]
+    return used.astype(np.float32)
+
+
 def shape_of(column: str) -> tuple[int, ...]:
     """Shape of one row of a column."""
     if column in {"observations", "following", "landing"}:
@@ -94,6 +113,10 @@ def type_of(column: str) -> npt.DTypeLike:
     return {"actions": np.int64, "ended": np.bool_, "landed": np.bool_}.get(column, np.float32)
 
 
+_STEP_SECONDS = PLAN_SPACE.index("step_seconds")
+_STEP_DOLLARS = PLAN_SPACE.index("step_dollars")
+_MICRO = 1e6
+_UNIT = 1e-9  # least seconds or dollars that are divided by
 _MAY_BE_NAN = ("spent", "matched", "seconds")
 
 

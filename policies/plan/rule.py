@@ -72,9 +72,10 @@ class Survival(PlanPolicy):
         chosen = other if explored else best
         return Ahead(chosen, float(odds[int(explored)]), explored, values)
 
-    def settled(self, state: PlanState, index: int, matched: bool | None) -> None:  # noqa: ARG002
+    def settled(self, state: PlanState, index: int, matched: bool | None) -> None:
         """Learn from a verdict."""
         self.estimates.matches.settled(state, matched)
+        self.estimates.calls.settled(index)
 
     def ended(self, call: EndedCall, state: PlanState) -> None:  # noqa: ARG002
         """Learn what a call took."""

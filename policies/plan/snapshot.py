@@ -38,6 +38,9 @@ class PlanMeta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         transitions: transitions behind it.
         space: name of the observation space.
         schema: version of this layout.
+        reward: name of the reward that it serves.
+        speeds: that it decides at, at as many knobs, equidistant from 0 to 1; empty where it is
+            the knob itself.
     """
 
     number: int
@@ -46,6 +49,8 @@ class PlanMeta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     transitions: int = 0
     space: str = PLAN_SPACE.name
     schema: int = SCHEMA
+    reward: str = "latency-cost"
+    speeds: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,8 @@ class PlanSnapshot:
             )
         if not (meta.number >= 0 and 0 <= meta.budget <= 1):
             raise SnapshotError(f"number or budget outside its bounds: {meta}")
+        if len(meta.speeds) == 1 or not all(0 <= speed <= 1 for speed in meta.speeds):
+            raise SnapshotError(f"speeds must be none, or 2 or more in [0, 1]: {meta.speeds[:20]}")
         check_arrays(self.weights)
         self._layers.extend(stacked(self.weights, PLAN_SPACE.size, CHOICES, PLAN_VALUES))
 
@@ -87,6 +94,18 @@ class PlanSnapshot:
         """
         values = run_layers(self._layers, PLAN_SPACE.normalise(raw))
         return values.reshape(*raw.shape[:-1], CHOICES, PLAN_VALUES)
+
+    def speed_at(self, knob: float) -> float:
+        """The speed that is decided at where the knob is at ``knob``, in [0, 1]."""
+        speeds = self.meta.speeds
+        if not speeds:
+            return knob
+        return float(np.interp(knob * (len(speeds) - 1), np.arange(len(speeds)), speeds))
+
+    def serving(self, number: int, reward: str, speeds: tuple[float, ...]) -> PlanSnapshot:
+        """The same that serves a reward; arguments as in ``PlanMeta``."""
+        meta = msgspec.structs.replace(self.meta, number=number, reward=reward, speeds=speeds)
+        return PlanSnapshot(meta, self.weights)
 
     def to_bytes(self) -> bytes:
         """As safetensors, the meta data in its header."""

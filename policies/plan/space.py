@@ -208,6 +208,7 @@ def _newest(out: Array, state: PlanState) -> None:
 def _costs(out: Array, settled: int, proposed: int, begun: int, calls: CallEstimates) -> None:
     """Fields of what calls take."""
     a, t = calls.a, calls.t
+    seconds, dollars = calls.sequential
     _put(
         out,
         "a_seconds",
@@ -217,8 +218,8 @@ def _costs(out: Array, settled: int, proposed: int, begun: int, calls: CallEstim
         _MICRO * a.dollars(settled + proposed),
         _MICRO * t.dollars(settled + begun),
         t.at_once,
-        t.mean_seconds,
-        _MICRO * t.mean_dollars,
+        seconds,
+        _MICRO * dollars,
     )
 
 

@@ -34,7 +34,7 @@ from ..spaces import Array
 from ..transition import Floats
 from .q_network import PlanQNetwork, PlanQPolicy, relative
 from .replay import PlanReplay
-from .rows import PlanRows
+from .rows import PlanRows, relative_spent
 from .schedule import CHOICES
 from .snapshot import PLAN_VALUES, PlanMeta, PlanSnapshot
 from .space import PLAN_SPACE, PLAN_SPEED_INDEX
@@ -43,11 +43,6 @@ from .structure import foresee, hindsight, weighed
 BOUND: Final = 20.0
 """Targets are winsorised to [-this, this], in steps' seconds and dollars: a call that a provider
 held up must not count for more than the worst choice could."""
-
-_UNIT: Final = 1e-9  # least seconds or dollars that are divided by
-_STEP_SECONDS: Final = PLAN_SPACE.index("step_seconds")
-_STEP_DOLLARS: Final = PLAN_SPACE.index("step_dollars")
-_MICRO: Final = 1e6
 
 
 class Targets(NamedTuple):
@@ -175,7 +170,7 @@ class PlanDQN(DQN):
         foreseen = foresee(rows.observations)
         revealed = hindsight(rows.observations, foreseen.schedules, rows.matched, rows.seconds)
         landed = self._value(rows.landing, rows.landed)
-        own = spent(rows) + self._value(rows.following, rows.ended)
+        own = relative_spent(rows) + self._value(rows.following, rows.ended)
         every = revealed.astype(np.float32) + landed[:, None]
         return Targets(
             np.clip(own, -BOUND, BOUND),
@@ -209,13 +204,6 @@ class PlanDQN(DQN):
         best = weighed(online.astype(np.float64), raw[:, PLAN_SPEED_INDEX]).argmin(-1)
         value[ahead] = averaged[np.arange(len(raw)), best]
         return value
-
-
-def spent(rows: PlanRows) -> Array:
-    """Seconds and dollars between decisions, less 1 for each step settled: (n, PLAN_VALUES)."""
-    units = rows.observations[:, [_STEP_SECONDS, _STEP_DOLLARS]] / np.array([1.0, _MICRO])
-    used: Floats = rows.spent[:, :PLAN_VALUES] / np.maximum(units, _UNIT) - rows.spent[:, 2:]
-    return used.astype(np.float32)
 
 
 def at_speeds(rows: PlanRows, speeds: Floats) -> PlanRows:
