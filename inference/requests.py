@@ -33,7 +33,7 @@ class RequestState(History):
 
     Attributes:
         speed: speed it asks for, or None for the knob's.
-        arrived: when the engine was given it, seconds of ``time.perf_counter``.
+        arrived: when the engine was given it, or came before, seconds of ``time.perf_counter``.
         first: when its first token came; NaN before.
         last: when its latest token came; NaN before.
         emitted: output tokens that it has been given.
@@ -79,6 +79,11 @@ class RequestState(History):
             self.first = at
         self.last = at
         self.emitted += tokens
+
+    def came_before(self, seconds: float) -> None:
+        """It came so long before the engine was given it: its objectives count from then on."""
+        self.arrived -= seconds
+        self.promised = (*self.promised[:3], self.arrived, *self.promised[4:])
 
     def limit(self, tokens: int) -> None:
         """It may emit so many tokens at most."""

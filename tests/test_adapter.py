@@ -71,6 +71,7 @@ def request(name: str, prompt: int, computed: int, **changes: object) -> SimpleN
         "num_computed_tokens": computed,
         "num_output_placeholders": 0,
         "max_tokens": 50,
+        "arrival_time": time.time(),
         "is_prefill_chunk": prefills,
         "spec_token_ids": [] if prefills else DRAFTS,
     }
@@ -247,6 +248,18 @@ def test_what_reaches_a_request_is_counted_from_its_arrival_on() -> None:
     seen.adapter.prepare(seen)  # type: ignore[arg-type]
     assert (state.emitted, state.first) == (3, state.arrived + 2)
     assert seen.adapter.governor.faults == 0
+
+
+@pytest.mark.parametrize(("before", "counts"), [(2.0, True), (-3.0, False), (1e6, False)])
+def test_objectives_count_from_the_arrival_at_the_server(before: float, counts: bool) -> None:
+    adapter = queue().adapter
+    arguments = SimpleNamespace(extra_args={"flyball_slo_ttft_ms": 500}, stop=None)
+    came = time.time() - before
+    adapter.admit(request("new", 9, 0, sampling_params=arguments, arrival_time=came))  # type: ignore[arg-type]
+    state, now = adapter._states["new"], time.perf_counter()
+    assert now - state.arrived == pytest.approx(before if counts else 0.0, abs=0.5)
+    assert state.promised[3] == state.arrived
+    assert adapter.governor.faults == 0
 
 
 def test_verified_is_what_was_sampled_of_requests_that_are_still_there() -> None:

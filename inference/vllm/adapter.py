@@ -49,6 +49,7 @@ _FIXED: Final = ("suffix", "custom_class")
 _BROKEN_OFF: Final = ("abort", "error")
 """Ends of requests that say nothing of their objectives."""
 
+_LONGEST_WAY: Final = 10.0  # seconds from the API server to the engine
 _MOST_FLIGHTS: Final = 64  # far beyond any pipeline; more means that outcomes got lost
 
 
@@ -103,6 +104,10 @@ class Adapter:
                 # The API server looks for stop strings, and tells the engine to break it off.
                 state.open_ended = bool(parameters.stop)
                 state.limit(request.max_tokens)
+                # By the clock of days, of another process: what makes no sense does not count.
+                before = time.time() - request.arrival_time
+                if 0.0 < before < _LONGEST_WAY:
+                    state.came_before(before)
         except Exception as e:  # noqa: BLE001 - see the module's docstring
             self.governor.fault(e)
 
