@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from ..policies.admission import WAITING, admission, first_wanted, first_within, is_patient
+from ..policies.admission import WAITING, admission, first_due, first_within, is_patient
 from ..policies.allocation import outlook
 from ..policies.kept import kept_means
 from ..policies.planning import (
@@ -47,7 +47,8 @@ _REST: Final = 50.0  # times as long as ordering took until it is done again
 _MOVE: Final = 0.05  # weight of one ended request's length in their moving average
 _SPEED_MOVE: Final = 0.1  # the same of one step in the speed of prompts
 _STEP_MOVE: Final = 0.1  # the same of one step's seconds
-_AHEAD: Final = 2.0  # steps until what is planned now has come: one may be in the air
+_AHEAD: Final = 4.0  # steps until what is planned now has come, of the mean: one may be in the
+# air, those with prompts that are in a hurry are long, and a token still has its way to the client
 _LONGEST: Final = 1.0  # second that a step is taken to last at most
 _OF_DRAFTS: Final = [FEATURES.index("depth"), FEATURES.index("drafted")]
 
@@ -314,12 +315,12 @@ class StepPlanner:
                 state.missed = GIVEN_UP[TTFT]
             elif now - state.arrived > state.slo.deadline:
                 state.missed = GIVEN_UP[DEADLINE]
-        wanted = [first_wanted(s.arrived, _within(s, decoding), now) for s in step.prefilling]
+        due = [first_due(s.arrived, _within(s, decoding), now) for s in step.prefilling]
         order = np.empty(len(fresh), np.int64)
         self._pressure = admission(
             np.array(flat, np.float64).reshape(-1, len(WAITING)),
             float(sum(step.left)),
-            min(wanted, default=math.inf),
+            min(due, default=math.inf),
             self._prompt_speed,
             prompt_second(structure.second_terms),
             self._since,
@@ -344,7 +345,7 @@ class StepPlanner:
         one, ones = np.ones(1), np.ones(1, np.int64)
         prices, coefficients = np.ones(3), np.ones(len(FEATURES))
         out, rows = np.ones((2, 1), np.int64), np.ones((1, len(ROW)))
-        first_wanted(0.0, first_within(1.0, 1.0, base_second(coefficients, 1, 1.0)), 0.0)
+        first_due(0.0, first_within(1.0, 1.0, base_second(coefficients, 1, 1.0)), 0.0)
         admission(np.ones((1, len(WAITING))), 0.0, 1.0, 1.0, 1.0, 0, 0.0, 0.0, ones)
         outlook(self._estimator.tables, ones, one)
         chances = chances_of(self._estimator.tables, rows)

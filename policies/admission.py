@@ -34,10 +34,6 @@ WAITING: Final = ("arrived", "ttft", "prompt")
 """What is known of a request that waits: when it arrived; within how many seconds its first token
 is to come (``first_within``), infinite for no objective; tokens to compute before that."""
 
-EARLY: Final = 0.2
-"""Share of the time to the first token that is kept: steps last unequally long, and more than the
-engine sees lies between a client and a token."""
-
 _LEAST_SHARE: Final = 0.05  # of a step's time that prompts get, if there are any
 _USUAL_SHARE: Final = 0.4  # that they can have without making the others late, by and large
 _MOST_SHARE: Final = 0.9
@@ -50,7 +46,7 @@ _LAST: Final = 1e12  # tokens: more than any prompt
 def admission(
     waiting: Floats,
     started: float,
-    started_wanted: float,
+    started_due: float,
     speed: float,
     per_token: float,
     since: int,
@@ -63,7 +59,7 @@ def admission(
     Args:
         waiting: ``WAITING`` of each request, shape (n, 3).
         started: prompt tokens left of requests that are admitted already.
-        started_wanted: when the first of them is wanted; infinite if there is none.
+        started_due: when the first of them is due; infinite if there is none.
         speed: prompt tokens per second that lately ran while there were any.
         per_token: seconds per prompt token; the speed is at least what ``_USUAL_SHARE`` gives.
         since: admissions since one that had waited beyond ``PATIENCE``.
@@ -90,14 +86,13 @@ def admission(
         first = by_arrival[0]
     _place(first, by_due, by_arrival, late, order)
     end = now + step
-    pressure = started / max(started_wanted - end, _SOON)
+    pressure = started / max(started_due - end, _SOON)
     tokens = started
     for q in by_due:
         if not late[q]:
             tokens += prompts[q]
             if due[q] - now > _SOON:
-                wanted = first_wanted(arrived[q], ttft[q], now)
-                pressure = max(pressure, tokens / max(wanted - end, _SOON))
+                pressure = max(pressure, tokens / max(due[q] - end, _SOON))
     return pressure
 
 
@@ -170,19 +165,6 @@ def first_due(arrived: float, ttft: float, now: float) -> float:
     """
     due = arrived + ttft
     return arrived + PATIENCE if due == math.inf or due <= now else due
-
-
-@compiled
-def first_wanted(arrived: float, ttft: float, now: float) -> float:
-    """When prompts run so fast that its first token comes: a little before it is due.
-
-    Args:
-        arrived: as ``first_due`` takes it, and so are the others.
-        ttft: the same.
-        now: the same.
-    """
-    due = first_due(arrived, ttft, now)
-    return due - EARLY * ttft if due == arrived + ttft else due
 
 
 @compiled

@@ -9,12 +9,10 @@ import numpy as np
 import pytest
 from flyball.policies.admission import (
     CAUTION,
-    EARLY,
     PATIENCE,
     TURN,
     admission,
     first_due,
-    first_wanted,
     first_within,
     prompt_tokens,
 )
@@ -24,11 +22,11 @@ from hypothesis import strategies as st
 SPEED = 1000.0 / CAUTION  # so that a thousand prompt tokens are planned for a second
 
 
-def ordered(arrived, ttft, prompts, started=0.0, wanted=math.inf, since=0, now=0.0, step=0.0):
+def ordered(arrived, ttft, prompts, started=0.0, due=math.inf, since=0, now=0.0, step=0.0):
     """The order and the pressure."""
     order = np.full(len(arrived), -1, np.int64)
     waiting = np.array([arrived, ttft, prompts], np.float64).T.copy()
-    pressure = admission(waiting, started, wanted, SPEED, 1.0, since, step, now, order)
+    pressure = admission(waiting, started, due, SPEED, 1.0, since, step, now, order)
     return order.tolist(), pressure
 
 
@@ -45,12 +43,12 @@ def test_prompts_that_were_held_back_are_planned_with_what_they_could_run():
 
 def test_an_empty_queue_presses_for_what_is_under_way():
     assert ordered([], [], []) == ([], 0.0)
-    assert ordered([], [], [], started=500.0, wanted=2.0) == ([], 250.0)
+    assert ordered([], [], [], started=500.0, due=2.0) == ([], 250.0)
 
 
-def test_a_first_token_is_planned_for_one_step_before_it_is_wanted():
-    assert ordered([], [], [], started=500.0, wanted=2.0, step=1.0) == ([], 500.0)
-    assert ordered([0.0], [2.0], [330.0], step=0.5) == ([0], pytest.approx(330.0 / 1.1))
+def test_a_first_token_is_planned_for_one_step_before_it_is_due():
+    assert ordered([], [], [], started=500.0, due=2.0, step=1.0) == ([], 500.0)
+    assert ordered([0.0], [2.0], [300.0], step=0.5) == ([0], 200.0)
 
 
 def test_who_is_due_first_goes_first():
@@ -142,16 +140,6 @@ def test_due_by_objective_or_by_patience():
     assert first_due(10.0, 2.0, 11.0) == 12.0
     assert first_due(10.0, 2.0, 12.5) == 10.0 + PATIENCE
     assert first_due(10.0, math.inf, 11.0) == 10.0 + PATIENCE
-
-
-def test_a_first_token_is_wanted_before_it_is_due():
-    assert first_wanted(10.0, 2.0, 10.5) == first_wanted(10.0, 2.0, 11.9) == 12.0 - EARLY * 2.0
-    assert first_wanted(10.0, 2.0, 12.5) == 10.0 + PATIENCE
-    assert first_wanted(10.0, math.inf, 11.0) == 10.0 + PATIENCE
-    # Once it should be there it is hurried, and does not count as late before it is.
-    order, pressure = ordered([0.0, 0.5], [2.0, 9.0], [100.0, 100.0], now=1.8)
-    assert order == [0, 1]
-    assert pressure > 1000.0
 
 
 def test_a_deadline_leaves_the_first_token_what_decoding_does_not_take():

@@ -436,7 +436,7 @@ def test_planning_is_timed():
 def test_whatever_there_is_to_plan_was_compiled_when_the_planner_was_made():
     plans = planner()
     kinds = [planning.admission, planning.divide, planning.chances_of, planning.step_seconds]
-    kinds += [planning.prompt_second, planning.base_second, planning.first_wanted]
+    kinds += [planning.prompt_second, planning.base_second, planning.first_due]
     kinds += [planning.first_within]
     kinds += [planning.outlook, planning.thresholds, planning.kept_means]
     known = [len(kind.signatures) for kind in kinds]

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from ...policies.admission import admission, first_wanted, first_within, prompt_tokens
+from ...policies.admission import admission, first_due, first_within, prompt_tokens
 from ...policies.allocation import allocate
 from ...policies.slack import slack
 from ...policies.spaces import MAX_DEPTH
@@ -49,7 +49,7 @@ def _admission(
             started += request.goal - request.computed
             slo = world.slos[request.slo]
             within = first_within(slo.ttft, slo.deadline, decoding)
-            due = min(due, first_wanted(request.arrival, within, engine.clock))
+            due = min(due, first_due(request.arrival, within, engine.clock))
     n = engine.queued
     queue = np.empty(n, waiting.dtype)
     rows = np.empty((n, 3))
