@@ -52,6 +52,7 @@ _PLAN_LEARNER_GAUGES: Final = (
     ("replay_rows", "transitions in the replay buffer", "replay_rows"),
     ("owed_updates", "gradient steps paid for and not yet taken", "owed_updates"),
     ("snapshot", "number of the snapshot published last; 0 for none", "snapshot"),
+    ("effective_speed", "speed that serves the reward in force at the knob", "effective_speed"),
 )
 _PLAN_LEARNER_COUNTERS: Final = (
     ("transitions", "transitions learned from", "transitions"),
