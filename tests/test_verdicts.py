@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -31,7 +32,9 @@ class Outputs:
 
     def admit(self, arguments: dict[str, Any], stop: list[str] | None = None) -> None:
         parameters = SimpleNamespace(extra_args=arguments, stop=stop or [])
-        asked = SimpleNamespace(request_id="r", sampling_params=parameters, max_tokens=50)
+        asked = SimpleNamespace(
+            request_id="r", sampling_params=parameters, max_tokens=50, arrival_time=time.time()
+        )
         self.adapter.admit(asked)  # type: ignore[arg-type]
         self.clock = self.adapter._states["r"].arrived
 
