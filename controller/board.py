@@ -14,8 +14,9 @@ from stable_baselines3.common.logger import HParam, Logger, TensorBoardOutputFor
 
 from ..inference.attainment import Attained
 from ..inference.reports import Beat
+from ..policies.columns import concatenate
 from ..policies.prices import Prices, dollars
-from ..policies.replay import Rows, concatenate
+from ..policies.replay import Rows
 from ..policies.spaces import MAX_DEPTH
 from ..policies.transition import Floats, OutcomeBatch
 from .drafters_shown import DrafterPoints

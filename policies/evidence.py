@@ -7,8 +7,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from .columns import concatenate
 from .counterfactual import foretold
-from .replay import Rows, concatenate
+from .replay import Rows
 from .snapshot import VALUES
 from .structure import Structure
 from .transition import COLUMN, Floats

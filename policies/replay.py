@@ -5,7 +5,6 @@ Neither a reward nor a speed is stored, so both can change and the past is worth
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -84,13 +83,6 @@ class Rows:
     def take(self, index: npt.NDArray[Any]) -> Rows:
         """Copies of some rows, by their numbers or by a mask."""
         return Rows(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
-
-
-def concatenate(parts: Sequence[Rows]) -> Rows:
-    """Parts, at least one, as one."""
-    return Rows(
-        **{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Rows)}
-    )
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from factories import COEFFICIENTS, State, World
 from flyball.controller.evaluate import Logged, compare, evaluate, logged, usable
 from flyball.controller.gate import FAR, FEWEST, MARGIN, no_worse
 from flyball.controller.intake import outcome_rows, to_rows
+from flyball.policies.columns import concatenate
 from flyball.policies.prices import cost, latency
-from flyball.policies.replay import Rows, concatenate
+from flyball.policies.replay import Rows
 from flyball.policies.snapshot import VALUES, Meta, Snapshot
 from flyball.policies.spaces import DEPTH_SPACE, SPEED_INDEX
 from flyball.policies.structure import Structure

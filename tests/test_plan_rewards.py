@@ -17,8 +17,9 @@ from flyball.inference.agents.orders import PlanOrders
 from flyball.inference.agents.replay.generator import PlanGenerator
 from flyball.inference.agents.replay.run import replay
 from flyball.inference.reports import PlanReport
+from flyball.policies.columns import concatenate
 from flyball.policies.plan.curve import SPEEDS, Curve, expected_curve, measured
-from flyball.policies.plan.rows import PlanRows, joined
+from flyball.policies.plan.rows import PlanRows
 from flyball.policies.plan.snapshot import PlanMeta, PlanSnapshot, uncorrected
 from flyball.policies.plan.space import PLAN_SPEED_INDEX
 from flyball.policies.snapshot import SnapshotError
@@ -108,7 +109,7 @@ def planned(speed: float, snapshot: PlanSnapshot | None = None, tasks: int = 120
         INFO, lambda report: sent.append(report) or True, PlanOrders(speed=speed, snapshot=snapshot)
     )
     replay(PlanGenerator().tasks(tasks, 1), governor, speed=speed)
-    return joined([rows_of(report.columns) for report in sent])
+    return concatenate([rows_of(report.columns) for report in sent])
 
 
 def test_what_a_speed_is_expected_to_give_is_what_it_gave():

@@ -11,8 +11,9 @@ import numpy as np
 from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
 
 from ...inference.reports import PlanBeat
+from ...policies.columns import concatenate
 from ...policies.plan.curve import measured
-from ...policies.plan.rows import PlanRows, joined
+from ...policies.plan.rows import PlanRows
 from .views import PlannerView
 
 _STALE: Final = 10.0  # seconds after which a beat says nothing of the present
@@ -76,7 +77,7 @@ class PlanBoard:
         rows, self._rows = self._rows, []
         if not rows:
             return
-        decided = joined(rows)
+        decided = concatenate(rows)
         self.logger.record("plan/ahead", decided.actions)
         self.logger.record("plan/ahead_mean", float(decided.actions.mean()))
         latency, cost = measured(decided)

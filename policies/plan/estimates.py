@@ -58,6 +58,30 @@ def remaining(middle: float, spread: float, elapsed: float) -> float:
     return max(mean * _upper(z - spread) / survived - elapsed, 0.0)
 
 
+@compiled
+def _at(by_step: Floats, every: Floats, at: int, column: int) -> float:
+    """A mean of one step's calls, drawn to that of all."""
+    known = by_step[at, column] + _NEARBY * every[column] / every[0]
+    mean: float = known / (by_step[at, 0] + _NEARBY)
+    return mean
+
+
+@compiled
+def _means(steps: Floats, by_step: Floats, every: Floats, spread: float) -> tuple[float, float]:
+    """As ``AgentCalls.means`` has it."""
+    counted = steps.sum()
+    if counted == 0.0:
+        logs = every[1] / every[0]
+        variance = max(every[2] / every[0] - logs**2, 0.0)
+        return math.exp(logs + 0.5 * variance), every[3] / every[0]
+    seconds = dollars = 0.0
+    for i in range(len(steps)):
+        share = steps[i] / counted
+        seconds += share * math.exp(_at(by_step, every, i, 1) + 0.5 * spread**2)
+        dollars += share * _at(by_step, every, i, 3)
+    return seconds, dollars
+
+
 class AgentCalls:
     """What the calls of one agent take.
 
@@ -118,14 +142,8 @@ class AgentCalls:
             steps: how often each step counts, shape (STEPS,); where none does, steps count as
                 often as there were calls for them.
         """
-        if not steps.any():
-            _, logs, squares, dollars = self.every / self.every[0]
-            return math.exp(logs + 0.5 * max(squares - logs**2, 0.0)), float(dollars)
-        known = self.by_step + _NEARBY * self.every / self.every[0]
-        known /= known[:, :1]
-        share = steps / steps.sum()
-        seconds = share @ np.exp(known[:, 1] + 0.5 * self.spread**2)
-        return float(seconds), float(share @ known[:, 3])
+        found: tuple[float, float] = _means(steps, self.by_step, self.every, self.spread)
+        return found
 
     @property
     def at_once(self) -> float:
@@ -136,8 +154,7 @@ class AgentCalls:
         return min(max(float(self.cancelled[0] / self.cancelled[1]), 0.0), 1.0)
 
     def _mean(self, index: int, column: int) -> float:
-        mine, every = self.by_step[min(index, STEPS - 1)], self.every
-        return float((mine[column] + _NEARBY * every[column] / every[0]) / (mine[0] + _NEARBY))
+        return float(_at(self.by_step, self.every, min(index, STEPS - 1), column))
 
     def _count(self, at: int, log: float, square: float, dollars: float) -> None:
         row = 1.0, log, square, dollars

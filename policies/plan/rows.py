@@ -83,13 +83,6 @@ class PlanRows:
         return PlanRows(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
 
 
-def joined(parts: Sequence[PlanRows]) -> PlanRows:
-    """Rows of several, of which there is at least one."""
-    return PlanRows(
-        **{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(PlanRows)}
-    )
-
-
 def relative_spent(rows: PlanRows) -> Array:
     """Seconds and dollars between decisions, less 1 for each step settled: 0 is sequential.
 
